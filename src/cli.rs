@@ -1,0 +1,105 @@
+//! The command line and its help.
+//!
+//! Owns: commands, flags, help texts.
+//! Must not know: what a setting does.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use forebay::config::{Flags, SETTINGS};
+
+/// The whole command line.
+pub(crate) fn command() -> Command {
+    Command::new("forebay")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("The one process between Azure and a Django site")
+        .after_help(
+            "Every flag has a variable (`--listen` is FOREBAY_LISTEN) and a key in forebay.toml \
+             (`listen`). The order is: flag, variable, file, platform variable, default. \
+             `forebay config` shows which one won.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(with_settings(
+            Command::new("proxy")
+                .about("Stands in front of an application that is already started")
+                .after_help(
+                    "Example: forebay proxy --upstream 127.0.0.1:8001 --host www.example.com",
+                ),
+        ))
+        .subcommand(with_settings(explain()))
+        .subcommand(with_settings(
+            Command::new("config")
+                .about("Shows the settings in force, each with its value and where it came from")
+                .arg(json()),
+        ))
+        .subcommand(with_settings(
+            Command::new("demo")
+                .about(
+                    "Shows in a browser what Azure sends and what Django would get; needs nothing",
+                )
+                .after_help("Open the address that it prints. `curl` gets JSON."),
+        ))
+}
+
+fn explain() -> Command {
+    Command::new("explain")
+        .about("Shows what is done to a raw request, and the exact bytes the application would get")
+        .arg(
+            Arg::new("file")
+                .value_name("FILE")
+                .help("The raw request; standard input when there is none")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(
+            Arg::new("peer")
+                .long("peer")
+                .value_name("ADDRESS")
+                .help("Who holds the socket; 169.254.130.1 on a platform, else 127.0.0.1"),
+        )
+        .arg(json())
+        .after_help(
+            "Example: forebay explain --platform app-service --host www.example.com request.http",
+        )
+}
+
+fn json() -> Arg {
+    Arg::new("json").long("json").help("Prints JSON").action(ArgAction::SetTrue)
+}
+
+/// Adds a flag for every setting.
+fn with_settings(command: Command) -> Command {
+    let file = Arg::new("config-file")
+        .long("config")
+        .value_name("FILE")
+        .help("The configuration file; forebay.toml when it is there [variable: FOREBAY_CONFIG]")
+        .value_parser(value_parser!(PathBuf));
+    SETTINGS.iter().fold(command.arg(file), |command, setting| {
+        let default = match setting.default {
+            "" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        let action = if setting.repeats { ArgAction::Append } else { ArgAction::Set };
+        command.arg(
+            Arg::new(setting.name)
+                .long(setting.name)
+                .value_name(setting.value)
+                .help(format!("{}{default}", setting.help))
+                .help_heading(setting.group)
+                .action(action),
+        )
+    })
+}
+
+/// What the command line says about settings.
+pub(crate) fn flags(matches: &ArgMatches) -> Flags {
+    let mut flags =
+        Flags { file: matches.get_one::<PathBuf>("config-file").cloned(), ..Flags::default() };
+    for setting in SETTINGS {
+        if let Some(values) = matches.get_many::<String>(setting.name) {
+            flags.settings.insert(setting.name, values.cloned().collect());
+        }
+    }
+    flags
+}

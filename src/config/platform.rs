@@ -1,0 +1,65 @@
+//! The variables that platforms set, and what they mean for the settings.
+//!
+//! Owns: their names, each with the place that documents it (facts, 5.1, 4.1 and 5.4).
+//! Must not know: requests.
+
+use super::source::Environment;
+use crate::proxy::normalise::Platform;
+
+/// Reads `--platform`; `auto` looks for the variable that only one platform sets.
+pub(super) fn choose(text: &str, environment: &Environment) -> Result<Platform, String> {
+    let has = |name: &str| environment.contains_key(name);
+    match text {
+        "app-service" => Ok(Platform::AppService),
+        "container-apps" => Ok(Platform::ContainerApps),
+        "kubernetes" => Ok(Platform::Kubernetes),
+        "none" => Ok(Platform::None),
+        "auto" if has("WEBSITE_SITE_NAME") => Ok(Platform::AppService),
+        "auto" if has("CONTAINER_APP_NAME") => Ok(Platform::ContainerApps),
+        "auto" if has("KUBERNETES_SERVICE_HOST") => Ok(Platform::Kubernetes),
+        "auto" => Ok(Platform::None),
+        _ => {
+            Err("write `auto`, `app-service`, `container-apps`, `kubernetes` or `none`".to_owned())
+        }
+    }
+}
+
+/// Defaults that the platform's variables give: setting, text, variable.
+pub(super) fn defaults(
+    platform: Platform,
+    environment: &Environment,
+) -> Vec<(&'static str, String, &'static str)> {
+    let mut defaults = Vec::new();
+    let mut take = |setting, variable: &'static str, text: fn(&str) -> String| {
+        if let Some(value) = environment.get(variable).filter(|value| !value.is_empty()) {
+            defaults.push((setting, text(value), variable));
+        }
+    };
+    // The first that is set wins, so the order is from weak to strong.
+    take("listen", "WEBSITES_PORT", |port| format!("0.0.0.0:{port}"));
+    take("listen", "PORT", |port| format!("0.0.0.0:{port}"));
+    match platform {
+        Platform::AppService => {
+            // learn:app-service/reference-app-settings
+            take("host", "WEBSITE_HOSTNAME", str::to_owned);
+            take("warm-up-path", "WEBSITE_WARMUP_PATH", str::to_owned);
+            take("easy-auth", "WEBSITE_AUTH_ENABLED", |value| {
+                let is_on = value.eq_ignore_ascii_case("true");
+                if is_on { "on" } else { "off" }.to_owned()
+            });
+            take("start-limit", "WEBSITES_CONTAINER_START_TIME_LIMIT", |value| format!("{value}s"));
+            take("drain-deadline", "WEBSITE_SITE_NAME", |_| "4s".to_owned());
+            take("drain-deadline", "WEBSITES_CONTAINER_STOP_TIME_LIMIT", |value| {
+                value.parse::<u64>().map_or_else(
+                    |_| format!("{value}s"),
+                    |seconds| format!("{}ms", (seconds * 1000).saturating_sub(1000).max(500)),
+                )
+            });
+        }
+        // learn:container-apps/environment-variables
+        Platform::ContainerApps => take("host", "CONTAINER_APP_HOSTNAME", str::to_owned),
+        Platform::Kubernetes | Platform::None => {}
+    }
+    defaults.reverse();
+    defaults
+}

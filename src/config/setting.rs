@@ -1,0 +1,273 @@
+//! The list of all settings: flags, help and README are made from it.
+//!
+//! Owns: names, help texts, defaults.
+//! Must not know: what a setting does.
+
+/// One setting, as the operator meets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The flag without its dashes; also the key in `forebay.toml`.
+    pub name: &'static str,
+    /// What stands for the value in the help.
+    pub value: &'static str,
+    /// The text that holds when nobody wrote another; empty for none.
+    pub default: &'static str,
+    /// One line of help, without a full stop.
+    pub help: &'static str,
+    /// Whether it may be given several times.
+    pub repeats: bool,
+    /// The group in the help and in the README.
+    pub group: &'static str,
+}
+
+impl Setting {
+    /// The variable of the same meaning.
+    pub fn variable(&self) -> String {
+        format!("FOREBAY_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+}
+
+const fn one(
+    group: &'static str,
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, value, default, help, repeats: false, group }
+}
+
+const fn many(
+    group: &'static str,
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, value, default: "", help, repeats: true, group }
+}
+
+const PLACE: &str = "Where";
+const TRUST: &str = "Whom to believe";
+const PROBES: &str = "Probes";
+const UPSTREAM: &str = "The application's side";
+const LIMITS: &str = "Limits on clients";
+const LOG: &str = "Log";
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    one(
+        PLACE,
+        "listen",
+        "HOST:PORT",
+        "0.0.0.0:8000",
+        "The public address; the port comes from PORT, then WEBSITES_PORT, when they are set",
+    ),
+    one(
+        PLACE,
+        "upstream",
+        "ADDR",
+        "",
+        "Where the application listens: `HOST:PORT` or `unix:/path`",
+    ),
+    many(
+        PLACE,
+        "host",
+        "NAME",
+        "The canonical host, one that ALLOWED_HOSTS has; it replaces IP addresses on requests from inside. The first counts, the others are tried too when readiness is asked. Default: WEBSITE_HOSTNAME or CONTAINER_APP_HOSTNAME",
+    ),
+    one(
+        PLACE,
+        "platform",
+        "NAME",
+        "auto",
+        "Whose fields describe the visitor: `auto`, `app-service`, `container-apps`, `kubernetes` or `none`",
+    ),
+    one(
+        PLACE,
+        "threads",
+        "COUNT",
+        "1",
+        "Data threads; one serves tens of thousands of requests a second",
+    ),
+    one(
+        PLACE,
+        "drain-deadline",
+        "TIME",
+        "25s",
+        "How long a stop may take before what is left is cut; on App Service WEBSITES_CONTAINER_STOP_TIME_LIMIT less 1s, which is 4s",
+    ),
+    one(
+        TRUST,
+        "edges",
+        "EDGES",
+        "0",
+        "Trusted edges in front of the platform's front end: a number of hops, `front-door` or `app-gateway`",
+    ),
+    one(
+        TRUST,
+        "front-door-id",
+        "GUID",
+        "",
+        "The id of your Front Door profile; only requests that carry it count as having passed the edge",
+    ),
+    many(TRUST, "trusted", "CIDR", "Networks whose hops are trusted and skipped"),
+    one(
+        TRUST,
+        "forwarded",
+        "FORM",
+        "client",
+        "What X-Forwarded-For tells the application: the `client` alone or the trusted `chain`",
+    ),
+    one(
+        TRUST,
+        "scheme",
+        "SCHEME",
+        "auto",
+        "The visitor's scheme: `auto` believes the trusted fields, `http` and `https` hold always",
+    ),
+    one(
+        TRUST,
+        "easy-auth",
+        "SWITCH",
+        "off",
+        "Whether X-MS-CLIENT-PRINCIPAL and its kin are genuine: `on` or `off`; on App Service WEBSITE_AUTH_ENABLED decides",
+    ),
+    many(
+        TRUST,
+        "keep",
+        "FIELD",
+        "A field that would be removed or rewritten and is passed on as it came",
+    ),
+    one(
+        TRUST,
+        "accept-proxy-protocol",
+        "SWITCH",
+        "off",
+        "Whether every connection begins with a PROXY protocol header, version 1 or 2 (Application Gateway in TCP mode): `on` or `off`",
+    ),
+    one(
+        PROBES,
+        "health-path",
+        "PATH",
+        "/healthz",
+        "The path that is answered 200 while the application answers and 503 otherwise; the application is asked for the same path",
+    ),
+    one(
+        PROBES,
+        "warm-up-path",
+        "PATH",
+        "/robots933456.txt",
+        "App Service's warm-up path; WEBSITE_WARMUP_PATH when it is set",
+    ),
+    one(
+        PROBES,
+        "always-on",
+        "WHO",
+        "application",
+        "Who answers App Service's Always On: the `application`, or `answer` for forebay",
+    ),
+    one(
+        PROBES,
+        "start-limit",
+        "TIME",
+        "230s",
+        "How long the platform waits for a start; WEBSITES_CONTAINER_START_TIME_LIMIT when it is set",
+    ),
+    one(
+        PROBES,
+        "ready-interval",
+        "TIME",
+        "5s",
+        "Between two questions to an application that is ready",
+    ),
+    one(PROBES, "ready-deadline", "TIME", "10s", "How long the answer to such a question may take"),
+    one(
+        UPSTREAM,
+        "upstream-connect-deadline",
+        "TIME",
+        "5s",
+        "How long connecting to the application may take",
+    ),
+    one(
+        UPSTREAM,
+        "upstream-response-deadline",
+        "TIME",
+        "230s",
+        "From the end of the request to the beginning of the answer; App Service's front end gives up at 230s",
+    ),
+    one(UPSTREAM, "upstream-idle-deadline", "TIME", "240s", "Between two pieces of an answer"),
+    one(
+        UPSTREAM,
+        "upstream-keep-alive",
+        "TIME",
+        "1500ms",
+        "How long an idle connection to the application is reused; less than gunicorn's --keep-alive (2s); `off` for none",
+    ),
+    one(
+        UPSTREAM,
+        "proxy-protocol",
+        "VERSION",
+        "off",
+        "Begins each connection to the application with its client: `off`, `v1` or `v2`; gunicorn needs --proxy-protocol and then sees the client as REMOTE_ADDR",
+    ),
+    one(LIMITS, "connection-limit", "COUNT", "10000", "The most connections at once; more get 503"),
+    one(LIMITS, "header-deadline", "TIME", "15s", "How long a header section may take"),
+    one(
+        LIMITS,
+        "idle-deadline",
+        "TIME",
+        "300s",
+        "How long a connection may be idle between requests; longer than the front end's 240s",
+    ),
+    one(
+        LIMITS,
+        "body-idle-deadline",
+        "TIME",
+        "60s",
+        "How long a client may neither send nor take content that is waited for",
+    ),
+    one(
+        LIMITS,
+        "header-bytes-limit",
+        "SIZE",
+        "64KiB",
+        "The most bytes in a header section; App Service's front end allows 64KiB",
+    ),
+    one(LIMITS, "header-count-limit", "COUNT", "100", "The most fields; gunicorn allows 100"),
+    one(
+        LIMITS,
+        "field-bytes-limit",
+        "SIZE",
+        "8190B",
+        "The most bytes in one field; gunicorn's --limit-request-field_size",
+    ),
+    one(
+        LIMITS,
+        "request-line-limit",
+        "SIZE",
+        "4094B",
+        "The most bytes in the request line; gunicorn's --limit-request-line",
+    ),
+    one(LOG, "log", "FORM", "json", "The form of a log line: `json` or `text`"),
+    one(
+        LOG,
+        "log-level",
+        "LEVEL",
+        "info",
+        "The least level that is logged: `error`, `warn`, `info` or `debug`",
+    ),
+    one(LOG, "access-log", "SWITCH", "on", "Whether each request has a line: `on` or `off`"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_helps_are_one_sentence() {
+        for (place, setting) in SETTINGS.iter().enumerate() {
+            assert!(SETTINGS[..place].iter().all(|other| other.name != setting.name));
+            assert!(!setting.help.ends_with('.'), "{}", setting.name);
+        }
+    }
+}

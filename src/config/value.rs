@@ -1,0 +1,218 @@
+//! Reads the text of one setting.
+//!
+//! Owns: units, ranges, and the sentence that says how a bad text is mended.
+//! Must not know: which setting a text belongs to.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use crate::proxy::normalise::{Edges, may_be_kept};
+use crate::proxy::upstream::Address;
+
+/// `HOST:PORT` with an IP address, or `localhost`.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    let text =
+        text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    text.parse().map_err(|_| {
+        "write an address and a port, such as `0.0.0.0:8000`, `127.0.0.1:8000` or `[::]:8000`"
+            .to_owned()
+    })
+}
+
+/// `HOST:PORT` or `unix:/path`.
+pub(super) fn upstream(text: &str) -> Result<Address, String> {
+    let wrong = || "write `127.0.0.1:8001` or `unix:/path/to/socket`".to_owned();
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = PathBuf::from(path);
+        return if path.is_absolute() {
+            Ok(Address::Unix(path))
+        } else {
+            Err("the path of a unix socket begins with `/`, as in `unix:/tmp/app.sock`".to_owned())
+        };
+    }
+    if text.contains("://") {
+        return Err("write the address alone, without `http://`".to_owned());
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return check_port(address.ip().to_string(), address.port());
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let is_name = !host.is_empty()
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if !is_name {
+        return Err(wrong());
+    }
+    check_port(host.to_owned(), port.parse().map_err(|_| wrong())?)
+}
+
+fn check_port(host: String, port: u16) -> Result<Address, String> {
+    if port == 0 {
+        return Err("port 0 is nobody's; write the port that the application listens on".to_owned());
+    }
+    Ok(Address::Tcp { host, port })
+}
+
+/// `250ms`, `30s`, `4m` or `1h`, from 1 ms to 24 h. A bare number is refused: its unit is a guess.
+pub(super) fn deadline(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a time with its unit, such as `250ms`, `30s`, `4m` or `1h`".to_owned();
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at_checked(end).ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(factor) {
+        Some(milliseconds @ 1..=86_400_000) => Ok(Duration::from_millis(milliseconds)),
+        _ => Err("write a time from 1ms to 24h".to_owned()),
+    }
+}
+
+/// A time, or `off`, which is zero.
+pub(super) fn deadline_or_off(text: &str) -> Result<Duration, String> {
+    if text == "off" { Ok(Duration::ZERO) } else { deadline(text) }
+}
+
+/// `8190B`, `64KiB` or `1MiB`, within a range of bytes.
+pub(super) fn bytes<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
+    let wrong = || "write a size with its unit, such as `8190B`, `64KiB` or `1MiB`".to_owned();
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at_checked(end).ok_or_else(wrong)?;
+    let number: usize = number.parse().map_err(|_| wrong())?;
+    let factor = match unit {
+        "B" => 1,
+        "KiB" => 1024,
+        "MiB" => 1024 * 1024,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(factor) {
+        Some(size) if (LEAST..=MOST).contains(&size) => Ok(size),
+        _ => Err(format!("write a size from {LEAST}B to {MOST}B")),
+    }
+}
+
+/// A number within a range.
+pub(super) fn count<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (LEAST..=MOST).contains(&count) => Ok(count),
+        _ => Err(format!("write a number from {LEAST} to {MOST}")),
+    }
+}
+
+/// `on` or `off`.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write `on` or `off`".to_owned()),
+    }
+}
+
+/// A path as it stands in a request: it begins with `/` and has no query.
+pub(super) fn path(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/')
+        && text.bytes().all(|byte| (0x21..0x7f).contains(&byte) && !b"?#\"<>".contains(&byte));
+    if is_path { Ok(text.to_owned()) } else { Err("write a path such as `/healthz`".to_owned()) }
+}
+
+/// `10.0.0.0/8`, `fd00::/8` or one address.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse::<IpNet>()
+        .or_else(|_| address())
+        .map_err(|_| "write a network such as `10.0.0.0/24`, `fd00::/8`, or one address".to_owned())
+}
+
+/// A number of hops, or the name of an edge.
+pub(super) fn edges(text: &str, front_door_id: Option<HeaderValue>) -> Result<Edges, String> {
+    match text {
+        "front-door" => Ok(Edges::FrontDoor(front_door_id)),
+        "app-gateway" => Ok(Edges::AppGateway),
+        _ => match text.parse() {
+            Ok(count @ 0..=16) => Ok(Edges::Count(count)),
+            _ => Err("write a number from 0 to 16, `front-door` or `app-gateway`".to_owned()),
+        },
+    }
+}
+
+/// The id of a Front Door profile.
+pub(super) fn front_door_id(text: &str) -> Result<HeaderValue, String> {
+    let is_id = text.len() == 36
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    match HeaderValue::from_str(text) {
+        Ok(value) if is_id => Ok(value),
+        _ => {
+            Err("write the profile's id, such as `00000000-0000-0000-0000-000000000000`".to_owned())
+        }
+    }
+}
+
+/// A field that may be passed on as it came.
+pub(super) fn kept_field(text: &str) -> Result<HeaderName, String> {
+    match HeaderName::from_bytes(text.as_bytes()) {
+        Ok(name) if may_be_kept(&name) => Ok(name),
+        _ => {
+            Err("name a field that forebay removes or rewrites, but none that says who asks, how \
+                  and for whom: `forebay explain` shows which these are"
+                .to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_and_is_never_zero() {
+        assert_eq!(deadline("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(deadline("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(deadline("4m"), Ok(Duration::from_secs(240)));
+        assert_eq!(deadline("24h"), Ok(Duration::from_secs(86_400)));
+        for text in ["30", "0s", "25h", "s", "", "1 s", "-1s", "1.5s", "99999999999999999999s"] {
+            assert!(deadline(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_a_unit_and_a_range() {
+        assert_eq!(bytes::<256, 65_536>("64KiB"), Ok(65_536));
+        assert_eq!(bytes::<256, 65_536>("256B"), Ok(256));
+        for text in ["65537B", "255B", "64", "64kb", "", "99999999999999999999MiB"] {
+            assert!(bytes::<256, 65_536>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_upstream_is_an_address_or_a_socket() {
+        for text in
+            ["127.0.0.1:8001", "[::1]:8001", "app:8001", "localhost:80", "unix:/tmp/a b.sock"]
+        {
+            assert_eq!(upstream(text).unwrap().to_string(), text);
+        }
+        for text in
+            ["8001", ":8001", "127.0.0.1", "127.0.0.1:0", "a:b", "unix:app.sock", "http://a:1"]
+        {
+            assert!(upstream(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_to_listen_on_has_a_port() {
+        assert_eq!(listen("localhost:8000").unwrap().to_string(), "127.0.0.1:8000");
+        assert!(listen("[::]:8000").is_ok());
+        for text in ["8000", "0.0.0.0", "example.com:80", "0.0.0.0:99999", "0.0.0.0:abc"] {
+            assert!(listen(text).is_err(), "{text}");
+        }
+    }
+}

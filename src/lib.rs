@@ -1,0 +1,14 @@
+//! forebay stands between Azure and a Django site, in one process with one port.
+//!
+//! Read it in this order: [`proxy`] is the way of a request; [`readiness`] is what probes are told;
+//! [`config`] is where settings come from; [`app`] puts the parts together and takes them apart.
+//! [`explain`] shows what is done to a request, [`demo`] shows it in a browser, and [`telemetry`]
+//! says what happens. The binary is in `main.rs` and `cli.rs`.
+
+pub mod proxy;
+pub mod readiness;
+pub mod config;
+pub mod telemetry;
+pub mod app;
+pub mod explain;
+pub mod demo;

@@ -1,0 +1,156 @@
+//! The process edge: one command, one error report, the exit code.
+//!
+//! Owns: standard streams, the environment, the exit code.
+//! Must not know: HTTP.
+
+mod cli;
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use forebay::app::{self, End};
+use forebay::config::{Config, Environment, Faults, Need};
+use forebay::{demo, explain};
+
+/// Everything that ends a command early.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Settings(#[from] Faults),
+    #[error(transparent)]
+    App(#[from] app::Error),
+    #[error(transparent)]
+    Explain(#[from] explain::Error),
+    #[error("cannot read {path}")]
+    Read { path: String, source: io::Error },
+    #[error("cannot write to standard output")]
+    Write(#[source] io::Error),
+}
+
+impl Failure {
+    /// 2 where the command line or a setting is at fault, else 1.
+    fn code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::Read { .. } => 2,
+            Self::Explain(why) if why.is_the_requests_fault() => 2,
+            Self::App(_) | Self::Explain(_) | Self::Write(_) => 1,
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        match self {
+            Self::App(why) => Some(why.mend()),
+            Self::Explain(why) => Some(why.mend()),
+            Self::Read { .. } => Some("name a file that holds one raw request".to_owned()),
+            // Each fault brings its own.
+            Self::Settings(_) | Self::Write(_) => None,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let matches = match cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(help_or_error) => {
+            let code = u8::try_from(help_or_error.exit_code()).unwrap_or(2);
+            // Where even the terminal is gone, nothing is left to say.
+            drop(help_or_error.print());
+            return ExitCode::from(code);
+        }
+    };
+    match run(&matches) {
+        Ok(code) => code,
+        Err(failure) => {
+            let mut text = format!("error: {failure}\n");
+            let mut source = std::error::Error::source(&failure);
+            while let Some(cause) = source {
+                text.push_str(&format!("cause: {cause}\n"));
+                source = cause.source();
+            }
+            if let Some(mend) = failure.mend() {
+                text.push_str(&format!("mend:  {mend}\n"));
+            }
+            drop(io::stderr().write_all(text.as_bytes()));
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let environment = environment();
+    match matches.subcommand() {
+        Some(("proxy", matches)) => {
+            let config = Config::load(cli::flags(matches), &environment, Need::Upstream)?;
+            Ok(code_of(app::run(&config, None)?))
+        }
+        Some(("demo", matches)) => {
+            let mut flags = cli::flags(matches);
+            if io::stdout().is_terminal() && !environment.contains_key("FOREBAY_LOG") {
+                flags.settings.entry("log").or_insert_with(|| vec!["text".to_owned()]);
+            }
+            let config = Config::load(flags, &environment, Need::NoUpstream)?;
+            Ok(code_of(demo::run(config)?))
+        }
+        Some(("explain", matches)) => explain_request(matches, &environment),
+        Some(("config", matches)) => {
+            let config = Config::load(cli::flags(matches), &environment, Need::NoUpstream)?;
+            say(&if matches.get_flag("json") {
+                format!("{:#}\n", config.json())
+            } else {
+                config.table()
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        // clap requires one of the commands above.
+        _ => Ok(ExitCode::from(2)),
+    }
+}
+
+fn explain_request(matches: &ArgMatches, environment: &Environment) -> Result<ExitCode, Failure> {
+    let config = Config::load(cli::flags(matches), environment, Need::NoUpstream)?;
+    let peer = matches.get_one::<String>("peer").map(String::as_str);
+    let raw =
+        match matches.get_one::<PathBuf>("file") {
+            Some(path) => fs::read(path)
+                .map_err(|source| Failure::Read { path: path.display().to_string(), source })?,
+            None => {
+                let mut raw = Vec::new();
+                io::stdin().lock().take(explain::REQUEST_LIMIT + 1).read_to_end(&mut raw).map_err(
+                    |source| Failure::Read { path: "standard input".to_owned(), source },
+                )?;
+                raw
+            }
+        };
+    let explained = explain::run(&config, &raw, peer)?;
+    say(&if matches.get_flag("json") {
+        format!("{:#}\n", explained.json())
+    } else {
+        explained.text()
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The environment; a variable that is not Unicode is none of forebay's.
+fn environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn code_of(end: End) -> ExitCode {
+    match end {
+        End::Drained => ExitCode::SUCCESS,
+        End::Cut => ExitCode::FAILURE,
+    }
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // `forebay config | head` is no failure.
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Failure::Write),
+    }
+}

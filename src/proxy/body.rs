@@ -1,0 +1,138 @@
+//! The content of an answer on its way to the client.
+//!
+//! Owns: the kinds of content, the count of what was sent, the moment the log line is written.
+//! Must not know: sockets, what the line looks like.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use super::code::Code;
+use super::guard::Vital;
+use super::upstream;
+use crate::telemetry::{Counters, Output, Record, Settings};
+
+/// Where lines and numbers go.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    /// The log.
+    pub output: Arc<Output>,
+    /// What the log obeys.
+    pub log: Settings,
+    /// The counters.
+    pub counters: Arc<Counters>,
+}
+
+impl Reporter {
+    /// Counts a request and writes its line.
+    pub fn report(&self, record: &Record) {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(code) = record.code {
+            self.counters.count(code);
+        }
+        if self.log.has_access_log {
+            self.output.line(|lines| record.write(lines, self.log.format));
+        }
+    }
+}
+
+/// The content of an answer.
+#[derive(Debug)]
+pub struct Body {
+    content: Content,
+    ending: Ending,
+}
+
+/// Where the content comes from.
+#[derive(Debug)]
+pub enum Content {
+    /// From forebay; taken when it was sent.
+    Own(Bytes),
+    /// From the application.
+    Upstream(Box<upstream::Body>),
+}
+
+/// Tells, exactly once, that an answer has ended.
+#[derive(Debug)]
+struct Ending {
+    record: Record,
+    reporter: Reporter,
+    vital: Arc<Vital>,
+    is_complete: bool,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.is_complete && self.record.code.is_none() {
+            self.record.code = Some(Code::ClientLeft);
+        }
+        self.vital.end();
+        self.reporter.report(&self.record);
+    }
+}
+
+impl Body {
+    /// Content whose end is reported with `record`.
+    pub fn new(content: Content, record: Record, reporter: Reporter, vital: Arc<Vital>) -> Self {
+        let mut ending = Ending { record, reporter, vital, is_complete: false };
+        ending.is_complete = content.is_end();
+        Self { content, ending }
+    }
+}
+
+impl Content {
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_empty(),
+            Self::Upstream(body) => body.is_end_stream(),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = upstream::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
+        let this = &mut *self;
+        let frame = match &mut this.content {
+            Content::Own(bytes) if bytes.is_empty() => None,
+            Content::Own(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Content::Upstream(body) => match body.poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        let record = &mut this.ending.record;
+        match &frame {
+            Some(Ok(frame)) => {
+                record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.ending.is_complete = this.content.is_end();
+            }
+            Some(Err(why)) => {
+                record.code = Some(why.code());
+                record.cause = Some(why.to_string());
+            }
+            None => this.ending.is_complete = true,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Upstream(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! Step 1, second half: serves one client's connection until it ends.
+//!
+//! Owns: which protocol it speaks, its deadlines, its orderly end.
+//! Must not know: what a request asks for.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::code::Code;
+use super::guard::{Deadlines, Guard, Limits, Verdict, Vital};
+use super::proxy_protocol::{self, Header, Parsed};
+use super::rewound::Rewound;
+use super::upstream::Stream;
+use super::{Gateway, respond};
+use crate::readiness::Readiness;
+use crate::telemetry::Record;
+
+/// What a connection obeys.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The most a header section may be.
+    pub limits: Limits,
+    /// The most time a client may take.
+    pub deadlines: Deadlines,
+    /// Whether each connection must begin with a PROXY protocol header.
+    pub accepts_proxy_protocol: bool,
+}
+
+/// The other side of a connection, as the steps of a request know it.
+#[derive(Debug)]
+pub struct Client {
+    /// Who holds the socket, or whom its PROXY protocol header names.
+    pub peer: SocketAddr,
+    /// The address that it reached.
+    pub local: SocketAddr,
+    /// Whether the protocol of this connection can be changed.
+    pub may_upgrade: bool,
+    /// The connection's vital signs.
+    pub vital: Arc<Vital>,
+    tunnel: Mutex<Option<(Stream, BytesMut)>>,
+}
+
+impl Client {
+    fn new(peer: SocketAddr, local: SocketAddr, may_upgrade: bool) -> Arc<Self> {
+        let vital = Arc::new(Vital::new());
+        Arc::new(Self { peer, local, may_upgrade, vital, tunnel: Mutex::new(None) })
+    }
+
+    /// Joins this connection to `stream` once the answer has gone out.
+    pub(super) fn tunnel_to(&self, stream: Stream, early: BytesMut) {
+        self.vital.becomes_tunnel();
+        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some((stream, early));
+    }
+
+    fn take_tunnel(&self) -> Option<(Stream, BytesMut)> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// How a stretch of HTTP/1 ended.
+enum End<S> {
+    /// For good.
+    Closed,
+    /// It is idle: nothing of it is left but the stream.
+    Parked(S, BytesMut),
+    /// With an answer of forebay's, which is still to be sent.
+    Refused(S, Code, String),
+    /// The stream belongs to another protocol now.
+    Upgraded(S, BytesMut),
+}
+
+/// Serves a connection until it ends. Returns when the last byte is out, or at the deadline.
+pub async fn serve<S>(
+    mut stream: S,
+    (peer, local): (SocketAddr, SocketAddr),
+    gateway: Arc<Gateway>,
+    settings: Settings,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // A connection that says nothing at all may wait as long as one between two requests.
+    let opening = tokio::select! {
+        opening = open(&mut stream, peer, &settings) => opening,
+        () = last_call(&gateway.readiness) => return,
+    };
+    let (peer, held) = match opening {
+        Ok(Some(opening)) => opening,
+        // It came and went: load balancers and Container Apps probe like this (facts, 4.5).
+        Ok(None) => return,
+        Err(why) => {
+            let record = Record::unread(peer, Code::Malformed, why.to_string());
+            return gateway.reporter.report(&record);
+        }
+    };
+    if held.starts_with(PREFACE) {
+        return serve_http2(stream, held, Client::new(peer, local, false), gateway, settings).await;
+    }
+    serve_http1(stream, held, Client::new(peer, local, true), gateway, settings).await;
+}
+
+/// Reads the PROXY protocol header, if there must be one, and the first bytes, from which the
+/// protocol is known. Nothing if the client left without a word.
+async fn open<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    peer: SocketAddr,
+    settings: &Settings,
+) -> io::Result<Option<(SocketAddr, BytesMut)>> {
+    let mut held = BytesMut::new();
+    let mut peer = peer;
+    if !read_opening(stream, &mut held, settings.deadlines.idle).await? {
+        return Ok(None);
+    }
+    let deadline = settings.deadlines.header;
+    if settings.accepts_proxy_protocol {
+        loop {
+            match proxy_protocol::read(&held).map_err(io::Error::other)? {
+                Parsed::Complete(header, length) => {
+                    if let Header::Proxied(address) = header {
+                        peer = address;
+                    }
+                    // Dropping what was split off is taking it off.
+                    drop(held.split_to(length));
+                    break;
+                }
+                Parsed::Incomplete if read_opening(stream, &mut held, deadline).await? => {}
+                Parsed::Incomplete => return Ok(None),
+            }
+        }
+        if held.is_empty() && !read_opening(stream, &mut held, settings.deadlines.idle).await? {
+            return Ok(None);
+        }
+    }
+    while held.len() < PREFACE.len() && PREFACE.starts_with(&held) {
+        if !read_opening(stream, &mut held, deadline).await? {
+            return Ok(None);
+        }
+    }
+    Ok(Some((peer, held)))
+}
+
+/// Reads a few bytes; returns whether there were any before the end or the deadline.
+async fn read_opening<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    held: &mut BytesMut,
+    deadline: Duration,
+) -> io::Result<bool> {
+    // As many as the preface of HTTP/2 has: enough to tell, too few to keep.
+    let mut bytes = [0; PREFACE.len()];
+    match timeout(deadline, stream.read(&mut bytes)).await {
+        Ok(count) => {
+            let count = count?;
+            held.extend_from_slice(bytes.get(..count).unwrap_or_default());
+            Ok(count > 0)
+        }
+        Err(_) => Ok(false),
+    }
+}
+
+async fn serve_http1<S>(
+    mut stream: S,
+    mut held: BytesMut,
+    client: Arc<Client>,
+    gateway: Arc<Gateway>,
+    settings: Settings,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    loop {
+        match serve_stretch(stream, held, &client, &gateway, &settings).await {
+            End::Closed => return,
+            End::Parked(idle, rest) => {
+                (stream, held) = (idle, rest);
+                let woken = tokio::select! {
+                    woken = read_opening(&mut stream, &mut held, settings.deadlines.idle) => woken,
+                    () = last_call(&gateway.readiness) => Ok(false),
+                };
+                if !matches!(woken, Ok(true)) {
+                    // An orderly end between two requests; the client may have gone already.
+                    return drop(stream.shutdown().await);
+                }
+            }
+            End::Refused(stream, code, cause) => {
+                gateway.reporter.report(&Record::unread(client.peer, code, cause));
+                return say_goodbye(stream, &respond::last_words(code)).await;
+            }
+            End::Upgraded(stream, rest) => {
+                if let Some((upstream, early)) = client.take_tunnel() {
+                    join((stream, rest), (upstream, early), &gateway).await;
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Serves HTTP/1 until the connection ends or becomes idle.
+async fn serve_stretch<S>(
+    stream: S,
+    held: BytesMut,
+    client: &Arc<Client>,
+    gateway: &Arc<Gateway>,
+    settings: &Settings,
+) -> End<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let vital = &client.vital;
+    let guard = Guard::new(stream, held, settings.limits, Arc::clone(vital));
+    let service = service_fn(|request| {
+        let (gateway, client) = (Arc::clone(gateway), Arc::clone(client));
+        async move { Ok::<_, Infallible>(gateway.handle(request, client).await) }
+    });
+    let mut connection = http1::Builder::new()
+        // The guard and its vital signs keep these; hyper's own timer costs 3 % (perf, A4).
+        .header_read_timeout(None)
+        .max_headers(settings.limits.header_count)
+        .max_header_size(usize::MAX)
+        // A client that closes its side has left: nobody sends half-closed requests here.
+        .half_close(false)
+        .keep_alive(true)
+        .pipeline_flush(false)
+        .serve_connection(TokioIo::new(guard), service);
+    let mut alarm = pin!(sleep_until(Instant::now() + settings.deadlines.header));
+    let mut draining = pin!(last_call(&gateway.readiness));
+    let mut is_draining = false;
+    let result = loop {
+        let wait = poll_fn(|cx| {
+            if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+                return Poll::Ready(Event::Ended(result));
+            }
+            if !is_draining && draining.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Draining);
+            }
+            if let Verdict::KeepOn(until) = vital.verdict(Instant::now(), &settings.deadlines)
+                && alarm.deadline() > until
+            {
+                alarm.as_mut().reset(until);
+            }
+            alarm.as_mut().poll(cx).map(|()| Event::Alarm)
+        });
+        match wait.await {
+            Event::Ended(result) => break result.map_err(|why| why.to_string()),
+            Event::Draining => {
+                is_draining = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            Event::Alarm => match vital.verdict(Instant::now(), &settings.deadlines) {
+                Verdict::KeepOn(until) => alarm.as_mut().reset(until),
+                Verdict::Park => {
+                    let parts = connection.into_parts();
+                    let (stream, held) = parts.io.into_inner().into_parts();
+                    return End::Parked(stream, joined(&parts.read_buf, held));
+                }
+                verdict => {
+                    let stream = connection.into_parts().io.into_inner().into_parts().0;
+                    return overdue(stream, verdict, vital);
+                }
+            },
+        }
+    };
+    let parts = connection.into_parts();
+    let (stream, held) = parts.io.into_inner().into_parts();
+    ended(stream, joined(&parts.read_buf, held), result, vital).await
+}
+
+/// What a wait on a connection brought.
+enum Event {
+    Ended(hyper::Result<()>),
+    Draining,
+    Alarm,
+}
+
+/// What follows when hyper is done with a connection.
+async fn ended<S: AsyncWrite + AsyncRead + Unpin>(
+    mut stream: S,
+    rest: BytesMut,
+    result: Result<(), String>,
+    vital: &Vital,
+) -> End<S> {
+    if let Some(refusal) = vital.refusal() {
+        // Where a part of an answer is out already, a second one would be taken for its content.
+        return if vital.has_answered() {
+            End::Closed
+        } else {
+            End::Refused(stream, refusal.code(), refusal.to_string())
+        };
+    }
+    if vital.is_tunnel() {
+        return End::Upgraded(stream, rest);
+    }
+    if let Err(why) = result {
+        tracing::debug!(why, "a connection ended early");
+    }
+    // The client may have gone already.
+    drop(stream.shutdown().await);
+    End::Closed
+}
+
+/// What follows when a client is too slow.
+fn overdue<S>(stream: S, verdict: Verdict, vital: &Vital) -> End<S> {
+    let (code, cause) = match verdict {
+        Verdict::HeaderDeadline => (Code::HeaderDeadline, "--header-deadline passed"),
+        _ => (Code::BodyDeadline, "--body-idle-deadline passed"),
+    };
+    if verdict == Verdict::Stalled || vital.has_answered() {
+        return End::Closed;
+    }
+    End::Refused(stream, code, cause.to_owned())
+}
+
+/// Sends the last answer of a connection and waits a moment for the client to take it: closing at
+/// once, with bytes unread, would destroy the answer on its way (RFC 9112 §9.6).
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, words: &[u8]) {
+    let goodbye = async {
+        stream.write_all(words).await?;
+        stream.shutdown().await?;
+        let mut sink = [0; 4096];
+        for _ in 0..LINGER_READS {
+            if stream.read(&mut sink).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whether the client took it changes nothing any more.
+    drop(timeout(LINGER, goodbye).await);
+}
+
+/// Carries bytes both ways until both sides have ended, or forebay stops.
+async fn join<S>(
+    (client, rest): (S, BytesMut),
+    (upstream, early): (Stream, BytesMut),
+    gateway: &Gateway,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut client, mut upstream) = (client, upstream);
+    let carry = async {
+        client.write_all(&early).await?;
+        upstream.write_all(&rest).await?;
+        tokio::io::copy_bidirectional(&mut client, &mut upstream).await
+    };
+    tokio::select! {
+        carried = carry => match carried {
+            Ok((sent, received)) => tracing::debug!(sent, received, "a tunnel ended"),
+            Err(why) => tracing::debug!(%why, "a tunnel ended early"),
+        },
+        () = gateway.readiness.draining() => {}
+    }
+}
+
+async fn serve_http2<S>(
+    stream: S,
+    held: BytesMut,
+    client: Arc<Client>,
+    gateway: Arc<Gateway>,
+    settings: Settings,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let vital = Arc::clone(&client.vital);
+    let readiness = Arc::clone(&gateway.readiness);
+    let service = service_fn(move |request| {
+        let (gateway, client) = (Arc::clone(&gateway), Arc::clone(&client));
+        async move { Ok::<_, Infallible>(gateway.handle(request, client).await) }
+    });
+    let io = TokioIo::new(Rewound::new(stream, held));
+    let mut connection = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAM_LIMIT)
+            .max_header_list_size(u32::try_from(settings.limits.header_bytes).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(RESET_LIMIT)
+            .keep_alive_interval(settings.deadlines.body_idle)
+            .keep_alive_timeout(settings.deadlines.header)
+            .serve_connection(io, service)
+    );
+    let mut last_call = pin!(last_call(&readiness));
+    let mut is_closing = false;
+    loop {
+        let idle_until = vital.last_event() + settings.deadlines.idle;
+        tokio::select! {
+            result = connection.as_mut() => {
+                if let Err(why) = result {
+                    tracing::debug!(%why, "an HTTP/2 connection ended early");
+                }
+                return;
+            }
+            () = &mut last_call, if !is_closing => {
+                is_closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = sleep_until(idle_until.max(Instant::now() + LOOK_AGAIN)), if !is_closing => {
+                let is_idle = vital.in_flight() == 0
+                    && vital.last_event() + settings.deadlines.idle <= Instant::now();
+                if is_idle {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+fn joined(first: &[u8], second: BytesMut) -> BytesMut {
+    if first.is_empty() {
+        return second;
+    }
+    let mut all = BytesMut::from(first);
+    all.extend_from_slice(&second);
+    all
+}
+
+/// Waits until forebay stops and a moment longer: a request that is on its way when it is told to
+/// stop is still answered, where closing at once would lose it.
+pub(super) async fn last_call(readiness: &Readiness) {
+    readiness.draining().await;
+    tokio::time::sleep(LAST_CALL).await;
+}
+
+const LAST_CALL: Duration = Duration::from_millis(300);
+
+/// What every connection of HTTP/2 begins with (RFC 9113 §3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Streams at once on one connection of HTTP/2: what a browser opens for one page.
+const STREAM_LIMIT: u32 = 128;
+
+/// Streams that a client may open and reset before they are served (CVE-2023-44487).
+const RESET_LIMIT: usize = 32;
+
+/// How long and how often a client that was refused is listened to.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_READS: usize = 64;
+
+const LOOK_AGAIN: Duration = Duration::from_secs(1);

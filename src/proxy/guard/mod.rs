@@ -1,0 +1,221 @@
+//! The strict gate between a stranger's bytes and hyper's HTTP/1 parser.
+//!
+//! Owns: what is refused before it is parsed, one request at a time to the parser, the
+//! connection's vital signs from which deadlines are read.
+//! Must not know: what a request asks for, who sent it, what is done about a deadline.
+
+mod framing;
+mod vital;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+pub use framing::{Framing, Limits, Scanned};
+pub use vital::{Deadlines, Verdict, Vital};
+
+use super::code::Code;
+
+/// Why bytes from a client were not passed on to the parser.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// A line ended without a carriage return (RFC 9112 §2.2).
+    #[error("a line ends without a carriage return")]
+    BareLineFeed,
+    /// The request line is not method, target and version with one space between them.
+    #[error("the request line is not `method target version`")]
+    BadRequestLine,
+    /// The target holds a character that no address has unescaped.
+    #[error("the target holds a character that must be percent-encoded")]
+    BadTarget,
+    /// Neither HTTP/1.0 nor HTTP/1.1.
+    #[error("the version is neither `HTTP/1.0` nor `HTTP/1.1`")]
+    BadVersion,
+    /// A field line begins with white space (RFC 9112 §5.2).
+    #[error("a field is folded over two lines")]
+    FoldedField,
+    /// A field line has no colon, a bad name or a control character in its value.
+    #[error("a field has no colon, a bad name, a space before the colon or a control character")]
+    BadField,
+    /// More than one Host field.
+    #[error("there is more than one Host field")]
+    DuplicateHost,
+    /// HTTP/1.1 without a Host field.
+    #[error("there is no Host field")]
+    MissingHost,
+    /// More than one Content-Length field.
+    #[error("there is more than one Content-Length field")]
+    DuplicateLength,
+    /// Content-Length is not a plain number.
+    #[error("Content-Length is not a plain number")]
+    BadLength,
+    /// Both ways of framing at once (RFC 9112 §6.3).
+    #[error("Content-Length and Transfer-Encoding come together")]
+    LengthAndTransferEncoding,
+    /// Transfer-Encoding is not exactly `chunked`, or comes twice, or in HTTP/1.0.
+    #[error("Transfer-Encoding is not exactly one `chunked`")]
+    BadTransferEncoding,
+    /// Chunked content breaks its grammar.
+    #[error("the chunked content is malformed")]
+    BadChunk,
+    /// The request line is over `--request-line-limit`.
+    #[error("the request line is longer than --request-line-limit")]
+    RequestLineTooLong,
+    /// A field line is over `--field-bytes-limit`.
+    #[error("a field is longer than --field-bytes-limit")]
+    FieldTooLong,
+    /// There are more fields than `--header-count-limit`.
+    #[error("there are more fields than --header-count-limit")]
+    TooManyFields,
+    /// The header section is over `--header-bytes-limit`.
+    #[error("the header section is larger than --header-bytes-limit")]
+    HeaderTooLarge,
+}
+
+impl Refusal {
+    /// The code to answer with.
+    pub fn code(self) -> Code {
+        match self {
+            Self::BareLineFeed
+            | Self::BadRequestLine
+            | Self::BadTarget
+            | Self::BadVersion
+            | Self::FoldedField
+            | Self::BadField => Code::Malformed,
+            Self::DuplicateHost | Self::MissingHost => Code::BadHost,
+            Self::DuplicateLength
+            | Self::BadLength
+            | Self::LengthAndTransferEncoding
+            | Self::BadTransferEncoding
+            | Self::BadChunk => Code::Ambiguous,
+            Self::RequestLineTooLong => Code::TargetTooLong,
+            Self::FieldTooLong | Self::TooManyFields | Self::HeaderTooLarge => Code::HeaderTooLarge,
+        }
+    }
+}
+
+/// A client's stream that gives the parser one clean request at a time.
+#[derive(Debug)]
+pub struct Guard<S> {
+    stream: S,
+    framing: Framing,
+    /// Bytes that have been read and not passed on: the opening, or a pipelined request.
+    held: BytesMut,
+    vital: Arc<Vital>,
+}
+
+impl<S> Guard<S> {
+    /// Guards `stream`, of which the bytes in `held` have been read already.
+    pub fn new(stream: S, held: BytesMut, limits: Limits, vital: Arc<Vital>) -> Self {
+        Self { stream, framing: Framing::new(limits), held, vital }
+    }
+
+    /// Gives back the stream and what was read from it and not passed on.
+    pub fn into_parts(self) -> (S, BytesMut) {
+        (self.stream, self.held)
+    }
+
+    /// Checks what was read into `buf` behind `before`; holds back what belongs to a later request.
+    fn check(
+        &mut self,
+        buf: &mut ReadBuf<'_>,
+        before: usize,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        if fresh.is_empty() || self.vital.is_tunnel() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.framing.is_at_boundary() && !self.vital.admits_next(cx.waker()) {
+            // A pipelined request waits until the one before it has been answered: whatever is
+            // wrong with it, the earlier answer is not harmed.
+            self.hold_back(buf, before);
+            return Poll::Pending;
+        }
+        match self.framing.scan(fresh) {
+            Ok(scanned) => {
+                if scanned.taken < fresh.len() {
+                    self.hold_back(buf, before + scanned.taken);
+                }
+                self.vital.was_read(self.framing.is_in_head(), self.framing.is_at_boundary());
+                Poll::Ready(Ok(()))
+            }
+            Err(refusal) => {
+                buf.set_filled(before);
+                self.vital.refuse(refusal);
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refusal)))
+            }
+        }
+    }
+
+    fn hold_back(&mut self, buf: &mut ReadBuf<'_>, from: usize) {
+        let rest = self.held.split();
+        self.held.extend_from_slice(buf.filled().get(from..).unwrap_or_default());
+        self.held.unsplit(rest);
+        buf.set_filled(from);
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        if this.held.is_empty() {
+            match Pin::new(&mut this.stream).poll_read(cx, buf) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => {
+                    this.vital.waits_for_bytes();
+                    return Poll::Pending;
+                }
+            }
+        } else {
+            let length = this.held.len().min(buf.remaining());
+            buf.put_slice(this.held.get(..length).unwrap_or_default());
+            this.held.advance(length);
+        }
+        this.check(buf, before, cx)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.vital.was_written(result.is_pending());
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Does nothing: the connection's owner shuts down, since it may have something left to say.
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.vital.was_written(result.is_pending());
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,251 @@
+//! The vital signs of one client's connection, and what its deadlines make of them.
+//!
+//! Owns: what was last read, written and answered; the verdict at a given time.
+//! Must not know: sockets, timers, what is done about a verdict.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Refusal;
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// From the first byte of a header section to its last.
+    pub header: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Between two pieces of content, in either direction, while the client is waited for.
+    pub body_idle: Duration,
+}
+
+/// What a connection deserves at a given time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Nothing before this time.
+    KeepOn(Instant),
+    /// It has been idle for a moment: its buffers can go.
+    Park,
+    /// The header section took too long.
+    HeaderDeadline,
+    /// The client stopped sending content.
+    BodyDeadline,
+    /// The client stopped reading.
+    Stalled,
+}
+
+/// What the guard, the handler and the owner of a connection know together.
+///
+/// All of them run on one thread; the lock is never contended.
+#[derive(Debug)]
+pub struct Vital(Mutex<Signs>);
+
+#[derive(Debug)]
+struct Signs {
+    /// Requests handed to the handler whose answers have not ended.
+    in_flight: u32,
+    is_in_head: bool,
+    is_at_boundary: bool,
+    is_waiting_for_bytes: bool,
+    is_tunnel: bool,
+    /// Whether anything was written since the present request began.
+    has_answered: bool,
+    head_since: Instant,
+    /// The last byte read, answer ended, or connection opened.
+    last_event: Instant,
+    write_blocked_since: Option<Instant>,
+    refusal: Option<Refusal>,
+    /// Woken when a pipelined request may go on.
+    next_waker: Option<Waker>,
+}
+
+/// An idle connection keeps its buffers this long: pages ask for their assets within it.
+pub(super) const PARK_AFTER: Duration = Duration::from_secs(1);
+
+impl Vital {
+    /// Begins when the connection is accepted.
+    pub fn new() -> Self {
+        let now = Instant::now();
+        Self(Mutex::new(Signs {
+            in_flight: 0,
+            is_in_head: false,
+            is_at_boundary: true,
+            is_waiting_for_bytes: false,
+            is_tunnel: false,
+            has_answered: false,
+            head_since: now,
+            last_event: now,
+            write_blocked_since: None,
+            refusal: None,
+            next_waker: None,
+        }))
+    }
+
+    fn signs(&self) -> MutexGuard<'_, Signs> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request was handed to the handler.
+    pub fn begin(&self) {
+        self.signs().in_flight += 1;
+    }
+
+    /// An answer has ended, whole or not.
+    pub fn end(&self) {
+        let mut signs = self.signs();
+        signs.in_flight = signs.in_flight.saturating_sub(1);
+        signs.last_event = Instant::now();
+        if signs.in_flight == 0
+            && let Some(waker) = signs.next_waker.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Requests handed to the handler whose answers have not ended.
+    pub fn in_flight(&self) -> u32 {
+        self.signs().in_flight
+    }
+
+    /// When the last byte was read or the last answer ended.
+    pub fn last_event(&self) -> Instant {
+        self.signs().last_event
+    }
+
+    /// From now on the connection carries another protocol.
+    pub fn becomes_tunnel(&self) {
+        self.signs().is_tunnel = true;
+    }
+
+    /// Whether the connection carries another protocol.
+    pub fn is_tunnel(&self) -> bool {
+        self.signs().is_tunnel
+    }
+
+    /// Whether the next request may go to the parser; if not, `waker` is woken when it may.
+    pub(super) fn admits_next(&self, waker: &Waker) -> bool {
+        let mut signs = self.signs();
+        if signs.in_flight == 0 {
+            return true;
+        }
+        signs.next_waker = Some(waker.clone());
+        false
+    }
+
+    pub(super) fn waits_for_bytes(&self) {
+        self.signs().is_waiting_for_bytes = true;
+    }
+
+    pub(super) fn was_read(&self, is_in_head: bool, is_at_boundary: bool) {
+        let mut signs = self.signs();
+        let now = Instant::now();
+        if signs.is_at_boundary || (is_in_head && !signs.is_in_head) {
+            signs.head_since = now;
+            signs.has_answered = false;
+        }
+        signs.is_in_head = is_in_head;
+        signs.is_at_boundary = is_at_boundary;
+        signs.is_waiting_for_bytes = false;
+        signs.last_event = now;
+    }
+
+    pub(super) fn was_written(&self, is_blocked: bool) {
+        let mut signs = self.signs();
+        signs.has_answered = true;
+        if is_blocked {
+            signs.write_blocked_since.get_or_insert_with(Instant::now);
+        } else {
+            signs.write_blocked_since = None;
+        }
+    }
+
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        self.signs().refusal = Some(refusal);
+    }
+
+    /// Why the guard ended the connection, if it did.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.signs().refusal
+    }
+
+    /// Whether a part of an answer to the present request may have left already.
+    pub fn has_answered(&self) -> bool {
+        self.signs().has_answered
+    }
+
+    /// Judges the connection as it stands at `now`.
+    pub fn verdict(&self, now: Instant, deadlines: &Deadlines) -> Verdict {
+        let signs = self.signs();
+        let (since, allowed, verdict) = if let Some(since) = signs.write_blocked_since {
+            (since, deadlines.body_idle, Verdict::Stalled)
+        } else if signs.is_in_head {
+            (signs.head_since, deadlines.header, Verdict::HeaderDeadline)
+        } else if !signs.is_at_boundary && signs.is_waiting_for_bytes {
+            (signs.last_event, deadlines.body_idle, Verdict::BodyDeadline)
+        } else if signs.in_flight == 0 && signs.is_at_boundary {
+            (signs.last_event, PARK_AFTER, Verdict::Park)
+        } else {
+            // The application is at work; look again in a while.
+            return Verdict::KeepOn(now + deadlines.body_idle);
+        };
+        let until = since + allowed;
+        if now < until { Verdict::KeepOn(until) } else { verdict }
+    }
+}
+
+impl Default for Vital {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINES: Deadlines = Deadlines {
+        header: Duration::from_secs(10),
+        idle: Duration::from_secs(300),
+        body_idle: Duration::from_secs(60),
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn each_part_of_a_request_has_its_own_deadline() {
+        let vital = Vital::new();
+        let begun = Instant::now();
+        let at = |seconds| vital.verdict(begun + Duration::from_secs(seconds), &DEADLINES);
+        assert_eq!(at(0), Verdict::KeepOn(begun + PARK_AFTER));
+        assert_eq!(at(1), Verdict::Park);
+
+        vital.was_read(true, false);
+        assert_eq!(at(9), Verdict::KeepOn(begun + Duration::from_secs(10)));
+        assert_eq!(at(10), Verdict::HeaderDeadline);
+
+        vital.was_read(false, false);
+        vital.begin();
+        assert!(matches!(at(61), Verdict::KeepOn(_)), "nobody waits for the client");
+        vital.waits_for_bytes();
+        assert_eq!(at(60), Verdict::BodyDeadline);
+
+        vital.was_read(false, true);
+        assert!(matches!(at(400), Verdict::KeepOn(_)), "the application is at work");
+        vital.was_written(true);
+        assert_eq!(at(60), Verdict::Stalled);
+        vital.was_written(false);
+        vital.end();
+        assert_eq!(at(1), Verdict::Park);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dribbling_a_header_section_does_not_extend_its_deadline() {
+        let vital = Vital::new();
+        vital.was_read(true, false);
+        let begun = Instant::now();
+        tokio::time::advance(Duration::from_secs(9)).await;
+        vital.was_read(true, false);
+        assert_eq!(vital.verdict(begun + DEADLINES.header, &DEADLINES), Verdict::HeaderDeadline);
+    }
+}

@@ -1,0 +1,228 @@
+//! The way of a request, from the first byte to the last: read it top to bottom.
+//!
+//! Owns: the order of the steps.
+//! Must not know: how a step works.
+//!
+//! 1. [`listen`] accepts a connection; [`connection`] serves it, with [`guard`] in front of hyper.
+//! 2. [`normalise`] makes the request arrive normal.
+//! 3. [`route`] decides who answers.
+//! 4. [`probe`] answers from readiness, or [`upstream`] takes the request to the application.
+//! 5. [`respond`] makes the answers that nobody else makes; [`body`] reports the end.
+
+pub mod listen;
+pub mod connection;
+pub mod guard;
+pub mod proxy_protocol;
+pub mod normalise;
+pub mod route;
+pub mod probe;
+pub mod upstream;
+pub mod respond;
+pub mod body;
+mod code;
+mod rewound;
+mod witness;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+pub use code::{Code, Meaning};
+pub use normalise::Scheme;
+pub use witness::{SIGHTING, Sighting, Witness};
+
+use crate::readiness::Readiness;
+use crate::telemetry::Record;
+use body::{Body, Content, Reporter};
+use connection::Client;
+use normalise::{Journal, Normaliser};
+use probe::Probes;
+use respond::Form;
+use route::Route;
+use upstream::{Incomer, Outgoing, Times, Upstream};
+
+/// Everything that a request meets on one data thread.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Step 2.
+    pub normaliser: Arc<Normaliser>,
+    /// Step 3.
+    pub routes: Arc<route::Settings>,
+    /// Step 4a.
+    pub probes: Probes,
+    /// Step 4c.
+    pub upstream: Arc<Upstream>,
+    /// What probes are told.
+    pub readiness: Arc<Readiness>,
+    /// Where lines and numbers go.
+    pub reporter: Reporter,
+    /// Who wants to see what is changed: `explain` and `demo`.
+    pub witness: Option<Arc<Witness>>,
+}
+
+/// Why a request has no answer from the application.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A gateway does not serve this method, or this form of target.
+    #[error("`{method} {target}` is not for a gateway")]
+    NotServed {
+        /// The method.
+        method: Method,
+        /// The target.
+        target: Uri,
+    },
+    /// Step 2 failed.
+    #[error(transparent)]
+    Normalise(#[from] normalise::Error),
+    /// Step 4c failed.
+    #[error(transparent)]
+    Upstream(#[from] upstream::Error),
+}
+
+impl Error {
+    /// The code to answer with.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotServed { .. } => Code::NotServed,
+            Self::Normalise(why) => why.code(),
+            Self::Upstream(why) => why.code(),
+        }
+    }
+}
+
+/// An answer before its end is reported.
+type Answer = Response<Content>;
+
+impl Gateway {
+    /// Answers one request; the client always gets a response.
+    pub async fn handle(&self, request: Request<Incoming>, client: Arc<Client>) -> Response<Body> {
+        client.vital.begin();
+        let form = Form::wanted(request.headers());
+        let is_head = request.method() == Method::HEAD;
+        let mut record = begin_record(&request, &client);
+        let answer = match self.answer(request, &client, &mut record).await {
+            Ok(answer) => answer,
+            Err(why) => {
+                record.code = Some(why.code());
+                record.cause = Some(chain(&why));
+                own(respond::error(why.code(), form), is_head)
+            }
+        };
+        record.status = answer.status().as_u16();
+        let (reporter, vital) = (self.reporter.clone(), Arc::clone(&client.vital));
+        answer.map(|content| Body::new(content, record, reporter, vital))
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: &Client,
+        record: &mut Record,
+    ) -> Result<Answer, Error> {
+        admit(&request)?;
+        let (mut head, content) = request.into_parts();
+        let mut journal = Journal::new(self.witness.is_some());
+        let before = self.witness.is_some().then(|| head.clone());
+        let seen = self.normaliser.normalise(&mut head, client.peer, &mut journal)?;
+        let route = route::choose(&self.routes, &head, &seen);
+        record.client = Some(seen.client);
+        record.scheme = seen.scheme;
+        if seen.is_disputed {
+            self.reporter.counters.disputed.fetch_add(1, Ordering::Relaxed);
+        }
+        if let (Some(witness), Some(before)) = (&self.witness, before) {
+            witness.saw(before, &mut head.headers, journal, seen, route);
+        }
+        match route {
+            Route::Probe(probe) => {
+                record.probe = Some(probe.name());
+                let answer = self.probes.answer(probe, &self.readiness).await;
+                Ok(own(respond::probe(answer), head.method == Method::HEAD))
+            }
+            Route::Upstream => {
+                let outgoing = Outgoing {
+                    client: SocketAddr::new(seen.client, seen.client_port),
+                    local: client.local,
+                    is_upgrade: seen.is_upgrade && client.may_upgrade,
+                    request: Request::from_parts(head, content),
+                };
+                self.forward(outgoing, client, record).await
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        outgoing: Outgoing,
+        client: &Client,
+        record: &mut Record,
+    ) -> Result<Answer, Error> {
+        let mut times = Times::default();
+        let result = self.upstream.forward(outgoing, &mut times).await;
+        record.connect = times.connect;
+        record.first_byte = times.first_byte;
+        match result? {
+            Incomer::Answer(response) => Ok(response.map(|body| Content::Upstream(Box::new(body)))),
+            Incomer::Tunnel(response, stream, early) => {
+                client.tunnel_to(stream, early);
+                Ok(response.map(|()| Content::Own(Bytes::new())))
+            }
+        }
+    }
+}
+
+/// Step 1: refuses what no gateway passes on (RFC 9110 §9.3.6 and §9.3.8, RFC 9112 §3.2).
+fn admit(request: &Request<Incoming>) -> Result<(), Error> {
+    let is_path = request.uri().path().starts_with('/');
+    let is_served = !matches!(*request.method(), Method::CONNECT | Method::TRACE);
+    if is_path && is_served {
+        return Ok(());
+    }
+    Err(Error::NotServed { method: request.method().clone(), target: request.uri().clone() })
+}
+
+/// An answer of forebay's own; to HEAD only its fields go.
+fn own(response: Response<Bytes>, is_head: bool) -> Answer {
+    response.map(|content| Content::Own(if is_head { Bytes::new() } else { content }))
+}
+
+/// Begins the log line, with what the request says before anything is changed.
+fn begin_record(request: &Request<Incoming>, client: &Client) -> Record {
+    let field = |headers: &HeaderMap, name: &str| headers.get(name).cloned();
+    Record {
+        started: Instant::now(),
+        peer: client.peer,
+        client: None,
+        scheme: Scheme::Http,
+        method: Some(request.method().clone()),
+        target: request.uri().clone(),
+        version: request.version(),
+        host: field(request.headers(), "host"),
+        trace: field(request.headers(), "traceparent"),
+        arr_log_id: field(request.headers(), "x-arr-log-id"),
+        status: 0,
+        code: None,
+        cause: None,
+        probe: None,
+        bytes: 0,
+        connect: std::time::Duration::ZERO,
+        first_byte: std::time::Duration::ZERO,
+    }
+}
+
+/// An error and its causes, in one line for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

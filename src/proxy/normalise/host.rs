@@ -1,0 +1,132 @@
+//! Reads the value of a Host field.
+//!
+//! Owns: the grammar of a host, the difference between a name and an internal address.
+//! Must not know: which hosts the application accepts.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::HeaderValue;
+
+/// What a request's Host is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostKind {
+    /// A name: whose it is, ALLOWED_HOSTS decides.
+    Name,
+    /// `localhost`.
+    Localhost,
+    /// An IP literal: probers that know only the container's address send it.
+    Literal,
+}
+
+impl HostKind {
+    /// Whether no visitor of a site would send it.
+    pub fn is_internal(self) -> bool {
+        self != Self::Name
+    }
+}
+
+/// Tells what a host is; nothing if it is none (RFC 9110 §7.2, RFC 3986 §3.2.2).
+pub fn kind(host: &[u8]) -> Option<HostKind> {
+    let text = std::str::from_utf8(host).ok()?;
+    if let Some(inner) = text.strip_prefix('[') {
+        let (address, port) = inner.split_once(']')?;
+        address.parse::<Ipv6Addr>().ok()?;
+        return is_port(port).then_some(HostKind::Literal);
+    }
+    let (name, port) = text.find(':').map_or((text, ""), |colon| text.split_at(colon));
+    if name.is_empty() || !is_port(port) || !name.bytes().all(is_name_byte) {
+        return None;
+    }
+    if name.parse::<Ipv4Addr>().is_ok() {
+        return Some(HostKind::Literal);
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    Some(if name.eq_ignore_ascii_case("localhost") { HostKind::Localhost } else { HostKind::Name })
+}
+
+/// A port with its colon, or nothing.
+fn is_port(text: &str) -> bool {
+    text.strip_prefix(':').map_or(text.is_empty(), |port| {
+        port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// RFC 3986 §3.2.2, `reg-name`, less what no name in use holds.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)
+}
+
+/// A host that the operator named: a name or an address, with or without a port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CanonicalHost(HeaderValue);
+
+impl CanonicalHost {
+    /// Reads a host such as `www.example.com`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains("://") || text.contains('/') {
+            return Err("give the host alone, without `https://` and without a path".to_owned());
+        }
+        let lower = text.to_ascii_lowercase();
+        match (kind(lower.as_bytes()), HeaderValue::from_str(&lower)) {
+            (Some(_), Ok(value)) => Ok(Self(value)),
+            _ => Err("give a host name such as `www.example.com`".to_owned()),
+        }
+    }
+
+    /// The host as a field value.
+    pub fn value(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    /// The host as text.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_internal_addresses_are_told_apart() {
+        for (host, expected) in [
+            ("www.example.com", Some(HostKind::Name)),
+            ("www.example.com:443", Some(HostKind::Name)),
+            ("aca-in-vnet-nodeapp", Some(HostKind::Name)),
+            ("a_b.example.com", Some(HostKind::Name)),
+            ("127.0.0.1.example.com", Some(HostKind::Name)),
+            ("169.254.130.4:8000", Some(HostKind::Literal)),
+            ("127.0.0.1", Some(HostKind::Literal)),
+            ("[::1]:8000", Some(HostKind::Literal)),
+            ("localhost:8000", Some(HostKind::Localhost)),
+            ("LOCALHOST.", Some(HostKind::Localhost)),
+            ("", None),
+            (":80", None),
+            ("a b", None),
+            ("a,b", None),
+            ("user@host", None),
+            ("a/b", None),
+            ("host:port", None),
+            ("host:123456", None),
+            ("[::1", None),
+            ("[::1]x", None),
+            ("::1", None),
+            ("b\u{fc}cher.example", None),
+        ] {
+            assert_eq!(kind(host.as_bytes()), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_canonical_host_is_a_host_and_nothing_else() {
+        assert_eq!(CanonicalHost::parse("WWW.Example.com").unwrap().as_str(), "www.example.com");
+        assert!(CanonicalHost::parse("https://www.example.com").is_err());
+        assert!(CanonicalHost::parse("www.example.com/").is_err());
+        assert!(CanonicalHost::parse("").is_err());
+    }
+}

@@ -1,0 +1,251 @@
+//! Finds out whether the application is ready by asking it.
+//!
+//! Owns: the question, when it is asked, what each answer means for readiness.
+//! Must not know: probes, visitors.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, header};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::exchange::Exchange;
+use super::head::{Length, write_request};
+use super::{Error, Pulse, Settings, connect};
+use crate::proxy::proxy_protocol;
+use crate::readiness::{Phase, Readiness, Reason};
+
+/// What is asked, and how often.
+#[derive(Clone, Debug)]
+pub struct Questions {
+    /// The path; also one that the site does not know shows that Django answers.
+    pub path: String,
+    /// The hosts to ask with, in order, until one is accepted. Never empty.
+    pub hosts: Vec<HeaderValue>,
+    /// Between two questions once the application is ready.
+    pub interval: Duration,
+    /// How long one answer may take.
+    pub deadline: Duration,
+}
+
+/// What one round of questions showed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Finding {
+    /// An answer below 500 to a host that is accepted.
+    Accepted,
+    /// 400 to every host: Django is up and refuses them.
+    HostRefused,
+    /// Not ready.
+    Not(Reason),
+}
+
+/// Asks the application and keeps readiness up to date.
+#[derive(Debug)]
+pub struct Asker {
+    questions: Questions,
+    upstream: Settings,
+    pulse: Arc<Pulse>,
+    has_warned: bool,
+    silences: u32,
+}
+
+/// Between two questions while the application is not ready: short at first.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// So many questions in a row may stay without an answer while nothing else is answered either.
+const SILENCES_ALLOWED: u32 = 3;
+
+impl Asker {
+    /// Builds an asker; [`Asker::run`] asks.
+    pub fn new(questions: Questions, upstream: Settings, pulse: Arc<Pulse>) -> Self {
+        Self { questions, upstream, pulse, has_warned: false, silences: 0 }
+    }
+
+    /// Asks until the runtime ends.
+    pub async fn run(mut self, readiness: &Readiness) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let asked = Instant::now();
+            let finding = self.ask_all().await;
+            let phase = self.judge(finding, asked, &readiness.phase());
+            let is_ready = phase == Phase::Ready;
+            if readiness.set(phase.clone()) {
+                self.tell(&phase, readiness);
+            }
+            if is_ready {
+                pause = FIRST_PAUSE;
+                sleep(self.questions.interval).await;
+            } else {
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+
+    /// Decides the phase. A worker that is busy is no reason to take an instance out.
+    fn judge(&mut self, finding: Finding, asked: Instant, present: &Phase) -> Phase {
+        let was_ready = *present == Phase::Ready;
+        let is_busy = self.pulse.has_answered_since(asked);
+        let reason = match finding {
+            Finding::Accepted => {
+                self.silences = 0;
+                return Phase::Ready;
+            }
+            Finding::HostRefused => {
+                self.silences = 0;
+                self.warn_about_hosts();
+                return Phase::Ready;
+            }
+            Finding::Not(Reason::Silent) if was_ready => {
+                self.silences = if is_busy { 0 } else { self.silences + 1 };
+                if self.silences < SILENCES_ALLOWED {
+                    return Phase::Ready;
+                }
+                Reason::Silent
+            }
+            Finding::Not(reason) => reason,
+        };
+        match present {
+            Phase::Starting(_) => Phase::Starting(reason),
+            Phase::Ready | Phase::Failed(_) | Phase::Draining => Phase::Failed(reason),
+        }
+    }
+
+    /// Asks with one host after the other until one is accepted.
+    async fn ask_all(&self) -> Finding {
+        for host in &self.questions.hosts {
+            match timeout(self.questions.deadline, self.ask(host)).await {
+                Ok(Ok(400)) => {}
+                Ok(Ok(status)) if status < 500 => return Finding::Accepted,
+                Ok(Ok(status)) => return Finding::Not(Reason::Answered(status)),
+                Ok(Err(Error::Connect { .. })) => return Finding::Not(Reason::NotListening),
+                Ok(Err(Error::ConnectDeadline { .. })) | Err(_) => {
+                    return Finding::Not(Reason::Silent);
+                }
+                Ok(Err(_)) => return Finding::Not(Reason::NotHttp),
+            }
+        }
+        Finding::HostRefused
+    }
+
+    /// Asks once; returns the status of the answer.
+    async fn ask(&self, host: &HeaderValue) -> Result<u16, Error> {
+        let connection = connect(&self.upstream.address, self.upstream.deadlines.connect).await?;
+        let mut text = BytesMut::with_capacity(512);
+        if let Some(version) = self.upstream.proxy_protocol {
+            let this = SocketAddr::from(([127, 0, 0, 1], 0));
+            proxy_protocol::write(&mut text, version, this, this);
+        }
+        write_request(&mut text, &self.question(host), Length::None);
+        let deadlines = self.upstream.deadlines;
+        let mut exchange = Exchange::new(connection, Method::GET, text.freeze(), None, deadlines);
+        exchange.head().await.map(|head| head.status.as_u16())
+    }
+
+    /// A request as a visitor's would arrive: over https, so that no redirect is the answer.
+    fn question(&self, host: &HeaderValue) -> Parts {
+        let mut request = Request::new(());
+        *request.uri_mut() = self.questions.path.parse().unwrap_or_default();
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, host.clone());
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert("x-forwarded-for", HeaderValue::from_static("127.0.0.1"));
+        headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        request.into_parts().0
+    }
+
+    fn warn_about_hosts(&mut self) {
+        if !std::mem::replace(&mut self.has_warned, true) {
+            let hosts: Vec<_> =
+                self.questions.hosts.iter().filter_map(|h| h.to_str().ok()).collect();
+            tracing::warn!(
+                hosts = hosts.join(","),
+                mend = "add one of these to ALLOWED_HOSTS, or name one that is there with --host",
+                "the application answers 400 to every host that forebay asks with"
+            );
+        }
+    }
+
+    fn tell(&self, phase: &Phase, readiness: &Readiness) {
+        let elapsed_ms = readiness.since().elapsed().as_millis();
+        match phase {
+            Phase::Ready => tracing::info!(elapsed_ms, "the application is ready"),
+            Phase::Starting(reason) => {
+                tracing::info!(elapsed_ms, last_seen = %reason, "waiting for the application");
+            }
+            Phase::Failed(reason) => {
+                let address = self.upstream.address.to_string();
+                tracing::error!(address, last_seen = %reason, "the application does not answer");
+            }
+            Phase::Draining => {}
+        }
+    }
+}
+
+/// How forebay names itself to the application.
+const USER_AGENT: &str = concat!("forebay/", env!("CARGO_PKG_VERSION"), " (readiness)");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::upstream::{Address, Deadlines};
+
+    fn asker() -> Asker {
+        let second = Duration::from_secs(1);
+        let upstream = Settings {
+            address: Address::Tcp { host: "127.0.0.1".to_owned(), port: 1 },
+            deadlines: Deadlines { connect: second, response: second, idle: second },
+            keep_alive: Duration::ZERO,
+            proxy_protocol: None,
+        };
+        let questions = Questions {
+            path: "/".to_owned(),
+            hosts: vec![HeaderValue::from_static("www.example.com")],
+            interval: second,
+            deadline: second,
+        };
+        Asker::new(questions, upstream, Arc::new(Pulse::new()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_application_stays_ready_and_a_silent_one_does_not() {
+        let mut asker = asker();
+        let mut judge = |finding, phase: &Phase| {
+            let asked = Instant::now();
+            asker.judge(finding, asked, phase)
+        };
+        let silent = Finding::Not(Reason::Silent);
+        assert_eq!(judge(silent, &Phase::Ready), Phase::Ready);
+        assert_eq!(judge(silent, &Phase::Ready), Phase::Ready);
+        assert_eq!(judge(silent, &Phase::Ready), Phase::Failed(Reason::Silent));
+        assert_eq!(judge(Finding::Accepted, &Phase::Failed(Reason::Silent)), Phase::Ready);
+
+        asker.pulse.answered();
+        let asked = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        asker.pulse.answered();
+        for _ in 0..9 {
+            assert_eq!(asker.judge(silent, asked, &Phase::Ready), Phase::Ready, "busy, not silent");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_no_readiness_but_a_refused_host_is() {
+        let mut asker = asker();
+        let now = Instant::now();
+        let start = Phase::Starting(Reason::NotAsked);
+        for reason in [Reason::NotListening, Reason::Answered(500), Reason::NotHttp, Reason::Silent]
+        {
+            assert_eq!(asker.judge(Finding::Not(reason), now, &start), Phase::Starting(reason));
+        }
+        assert_eq!(asker.judge(Finding::HostRefused, now, &start), Phase::Ready);
+        let gone = Finding::Not(Reason::NotListening);
+        assert_eq!(asker.judge(gone, now, &Phase::Ready), Phase::Failed(Reason::NotListening));
+    }
+}

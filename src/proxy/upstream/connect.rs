@@ -1,0 +1,206 @@
+//! Connections to the application: where it is, reaching it, keeping connections for reuse.
+//!
+//! Owns: the upstream address, the stream, the pool and the rule of reuse (decision 6).
+//! Must not know: HTTP.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
+
+/// Where the application listens.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Address {
+    /// A host and a port.
+    Tcp {
+        /// A name or an IP address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// Connects. A name is looked up each time, since the application may have moved.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub async fn connect(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp { host, port } => {
+                let stream = match host.parse() {
+                    Ok(ip) => TcpStream::connect(SocketAddr::new(ip, *port)).await?,
+                    Err(_) => TcpStream::connect((host.as_str(), *port)).await?,
+                };
+                // A head and its content are written at once; waiting would only delay them.
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+            Self::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        }
+    }
+}
+
+/// A stream to the application.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Whether the other side has neither closed the stream nor sent anything unasked.
+    fn is_quiet(&self) -> bool {
+        let mut byte = [0];
+        let result = match self {
+            Self::Tcp(stream) => stream.try_read(&mut byte),
+            Self::Unix(stream) => stream.try_read(&mut byte),
+        };
+        matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Sockets have nothing to flush.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// One connection to the application.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// The stream.
+    pub stream: Stream,
+    /// What was read and is not part of the present answer yet.
+    pub buffer: BytesMut,
+    /// Whether an earlier request went over it.
+    pub is_reused: bool,
+}
+
+impl Connection {
+    /// Wraps a fresh stream.
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, buffer: BytesMut::new(), is_reused: false }
+    }
+}
+
+/// Idle connections of one data thread, the youngest on top.
+#[derive(Debug)]
+pub(super) struct Pool {
+    idle: Mutex<Vec<(Instant, Connection)>>,
+    keep_alive: Duration,
+}
+
+/// More idle connections than this are closed: no application that forebay guards has more workers
+/// and threads, and each holds a worker thread's place.
+const POOL_LIMIT: usize = 128;
+
+impl Pool {
+    /// A pool whose connections are reused until they have been idle for `keep_alive`, which must
+    /// be shorter than the application's own. Zero means no reuse.
+    pub(super) fn new(keep_alive: Duration) -> Self {
+        Self { idle: Mutex::new(Vec::new()), keep_alive }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, Connection)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the youngest connection that is young enough and quiet.
+    pub(super) fn take(&self) -> Option<Connection> {
+        let oldest = Instant::now().checked_sub(self.keep_alive);
+        let mut idle = self.idle();
+        while let Some((since, connection)) = idle.pop() {
+            if oldest.is_some_and(|oldest| since <= oldest) {
+                // Those below are older still.
+                idle.clear();
+                return None;
+            }
+            if connection.stream.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Gives back a connection whose answer is complete.
+    pub(super) fn put(&self, mut connection: Connection) {
+        if self.keep_alive.is_zero() || !connection.buffer.is_empty() {
+            return;
+        }
+        connection.is_reused = true;
+        connection.buffer = BytesMut::new();
+        let mut idle = self.idle();
+        if idle.len() < POOL_LIMIT {
+            idle.push((Instant::now(), connection));
+        }
+    }
+
+    /// Closes what is too old to be reused, so that no worker keeps a thread for it.
+    pub(super) fn sweep(&self) {
+        if let Some(oldest) = Instant::now().checked_sub(self.keep_alive) {
+            self.idle().retain(|(since, _)| *since > oldest);
+        }
+    }
+
+    /// How long a connection may be idle.
+    pub(super) fn keep_alive(&self) -> Duration {
+        self.keep_alive
+    }
+}

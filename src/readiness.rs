@@ -1,0 +1,137 @@
+//! One watched value: is the application ready for visitors?
+//!
+//! Owns: the phases, and the rule that an end is final.
+//! Must not know: who reads it, how readiness is found out.
+
+use std::fmt;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What the application can do for a visitor now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// It has not answered yet. What was last seen of it is in the reason.
+    Starting(Reason),
+    /// It answered, with a Host that it accepts.
+    Ready,
+    /// It was ready and does not answer any more.
+    Failed(Reason),
+    /// forebay was told to stop.
+    Draining,
+}
+
+/// What was last seen of an application that is not ready.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// Nobody has asked yet.
+    NotAsked,
+    /// Nothing listens at the upstream address.
+    NotListening,
+    /// It accepts connections and does not answer.
+    Silent,
+    /// It answered with this status, 500 or above.
+    Answered(u16),
+    /// It closed the connection or spoke no HTTP.
+    NotHttp,
+}
+
+impl Reason {
+    /// Whether a process is at work behind the upstream address.
+    pub fn shows_life(self) -> bool {
+        matches!(self, Self::Silent | Self::Answered(_) | Self::NotHttp)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => f.write_str("not asked yet"),
+            Self::NotListening => f.write_str("nothing listens at the upstream address"),
+            Self::Silent => f.write_str("it accepts connections and does not answer"),
+            Self::Answered(status) => write!(f, "it answered {status}"),
+            Self::NotHttp => f.write_str("it closed the connection without a valid answer"),
+        }
+    }
+}
+
+/// The value, shared by whoever finds out and whoever reads.
+#[derive(Debug)]
+pub struct Readiness {
+    phase: watch::Sender<Phase>,
+    since: Instant,
+}
+
+impl Readiness {
+    /// Begins as [`Phase::Starting`], now.
+    pub fn new() -> Self {
+        Self { phase: watch::Sender::new(Phase::Starting(Reason::NotAsked)), since: Instant::now() }
+    }
+
+    /// When forebay started.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// The phase at this moment.
+    pub fn phase(&self) -> Phase {
+        self.phase.borrow().clone()
+    }
+
+    /// Sets the phase; returns whether that changed it. [`Phase::Draining`] is final.
+    pub fn set(&self, next: Phase) -> bool {
+        self.phase.send_if_modified(|phase| {
+            if *phase == Phase::Draining || *phase == next {
+                return false;
+            }
+            *phase = next;
+            true
+        })
+    }
+
+    /// Waits until the application is ready or forebay stops; returns which.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up waiting and nothing else.
+    pub async fn settled(&self) -> Phase {
+        let mut phase = self.phase.subscribe();
+        match phase.wait_for(|phase| matches!(phase, Phase::Ready | Phase::Draining)).await {
+            Ok(phase) => phase.clone(),
+            // The sender is in `self`.
+            Err(_) => Phase::Draining,
+        }
+    }
+
+    /// Waits until forebay stops.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up waiting and nothing else.
+    pub async fn draining(&self) {
+        let mut phase = self.phase.subscribe();
+        // An error means that the sender is gone, which `self` holds.
+        drop(phase.wait_for(|phase| *phase == Phase::Draining).await);
+    }
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draining_is_final() {
+        let readiness = Readiness::new();
+        assert!(readiness.set(Phase::Ready));
+        assert!(!readiness.set(Phase::Ready));
+        assert!(readiness.set(Phase::Draining));
+        assert!(!readiness.set(Phase::Ready));
+        assert_eq!(readiness.phase(), Phase::Draining);
+    }
+}

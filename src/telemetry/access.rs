@@ -1,0 +1,255 @@
+//! The line that each request leaves in the log.
+//!
+//! Owns: its fields and their form.
+//! Must not know: how they came about.
+
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderValue, Method, Uri, Version};
+use tokio::time::Instant;
+
+use super::Format;
+use crate::proxy::{Code, Scheme};
+
+/// What is known about a request when its answer has ended.
+///
+/// Queries are left out on purpose: they hold tokens and addresses.
+#[derive(Debug)]
+pub struct Record {
+    /// When the request had been read.
+    pub started: Instant,
+    /// Who holds the socket.
+    pub peer: SocketAddr,
+    /// Who asks; nothing if the request was refused before that was known.
+    pub client: Option<IpAddr>,
+    /// How the client asks.
+    pub scheme: Scheme,
+    /// The method; nothing if the request was refused before it was parsed.
+    pub method: Option<Method>,
+    /// The target.
+    pub target: Uri,
+    /// The protocol between the peer and forebay.
+    pub version: Version,
+    /// The Host as it arrived.
+    pub host: Option<HeaderValue>,
+    /// W3C trace context as it arrived.
+    pub trace: Option<HeaderValue>,
+    /// The front end's id of the request, which Azure support asks for.
+    pub arr_log_id: Option<HeaderValue>,
+    /// The status of the answer.
+    pub status: u16,
+    /// Set when forebay made the answer, or the answer has a fault.
+    pub code: Option<Code>,
+    /// What happened, for the operator only.
+    pub cause: Option<String>,
+    /// The prober, if it was one.
+    pub probe: Option<&'static str>,
+    /// Bytes of content sent.
+    pub bytes: u64,
+    /// Until a connection to the application stood; zero when one was reused.
+    pub connect: Duration,
+    /// Until the application's answer began.
+    pub first_byte: Duration,
+}
+
+impl Record {
+    /// A record of a request that could not be parsed.
+    pub fn unread(peer: SocketAddr, code: Code, cause: String) -> Self {
+        Self {
+            started: Instant::now(),
+            peer,
+            client: None,
+            scheme: Scheme::Http,
+            method: None,
+            target: Uri::default(),
+            version: Version::HTTP_11,
+            host: None,
+            trace: None,
+            arr_log_id: None,
+            status: code.meaning().status,
+            code: Some(code),
+            cause: Some(cause),
+            probe: None,
+            bytes: 0,
+            connect: Duration::ZERO,
+            first_byte: Duration::ZERO,
+        }
+    }
+
+    /// Writes the line with its line end.
+    pub fn write(&self, out: &mut Vec<u8>, format: Format) {
+        match format {
+            Format::Json => self.write_json(out),
+            Format::Text => self.write_text(out),
+        }
+    }
+
+    fn level(&self) -> &'static str {
+        match self.code {
+            Some(_) if self.probe.is_none() && self.status >= 500 => "ERROR",
+            Some(_) if self.probe.is_none() => "WARN",
+            _ => "INFO",
+        }
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let total = self.started.elapsed();
+        // Writing to a buffer in memory cannot fail.
+        write!(
+            out,
+            r#"{{"timestamp":"{}","level":"{}","message":"request""#,
+            humantime::format_rfc3339_micros(SystemTime::now()),
+            self.level(),
+        )
+        .unwrap_or_default();
+        if let Some(client) = self.client {
+            write!(out, r#","client":"{client}""#).unwrap_or_default();
+        }
+        write!(out, r#","peer":"{}","#, self.peer).unwrap_or_default();
+        if let Some(method) = &self.method {
+            write!(out, r#""method":"{method}","#).unwrap_or_default();
+            string(out, "path", self.target.path().as_bytes());
+        }
+        for (name, value) in
+            [("host", &self.host), ("traceparent", &self.trace), ("arr_log_id", &self.arr_log_id)]
+        {
+            if let Some(value) = value {
+                string(out, name, value.as_bytes());
+            }
+        }
+        write!(
+            out,
+            r#""scheme":"{}","protocol":"{:?}","status":{},"bytes":{},"#,
+            self.scheme.as_str(),
+            self.version,
+            self.status,
+            self.bytes,
+        )
+        .unwrap_or_default();
+        if let Some(code) = self.code {
+            let meaning = code.meaning();
+            write!(out, r#""code":"{}","reason":"{}","#, meaning.id, meaning.reason)
+                .unwrap_or_default();
+        }
+        if let Some(cause) = &self.cause {
+            string(out, "cause", cause.as_bytes());
+        }
+        if let Some(probe) = self.probe {
+            write!(out, r#""probe":"{probe}","#).unwrap_or_default();
+        }
+        writeln!(
+            out,
+            r#""connect_us":{},"first_byte_us":{},"total_us":{}}}"#,
+            self.connect.as_micros(),
+            self.first_byte.as_micros(),
+            total.as_micros(),
+        )
+        .unwrap_or_default();
+    }
+
+    fn write_text(&self, out: &mut Vec<u8>) {
+        let total = self.started.elapsed();
+        let stamp = humantime::format_rfc3339_micros(SystemTime::now());
+        let who = self.client.unwrap_or_else(|| self.peer.ip());
+        // Writing to a buffer in memory cannot fail.
+        write!(out, "{stamp} {:>5} {who} ", self.level()).unwrap_or_default();
+        match &self.method {
+            Some(method) => {
+                write!(out, "{method} {}://", self.scheme.as_str()).unwrap_or_default();
+                clean(out, self.host.as_ref().map_or(b"-", |host| host.as_bytes()));
+                clean(out, self.target.path().as_bytes());
+            }
+            None => out.extend_from_slice(b"(unread)"),
+        }
+        write!(
+            out,
+            " {} {}B {:.1}ms (connect {:.1}, first byte {:.1})",
+            self.status,
+            self.bytes,
+            milliseconds(total),
+            milliseconds(self.connect),
+            milliseconds(self.first_byte),
+        )
+        .unwrap_or_default();
+        if let Some(probe) = self.probe {
+            write!(out, " probe={probe}").unwrap_or_default();
+        }
+        if let Some(code) = self.code {
+            write!(out, " {} {}", code.id(), code.meaning().reason).unwrap_or_default();
+        }
+        if let Some(cause) = &self.cause {
+            out.extend_from_slice(b": ");
+            clean(out, cause.as_bytes());
+        }
+        out.push(b'\n');
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+/// Writes a member with a comma behind it; what is not UTF-8 becomes U+FFFD.
+fn string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":\"");
+    let is_plain =
+        value.iter().all(|&byte| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\');
+    if is_plain {
+        out.extend_from_slice(value);
+    } else {
+        let text = serde_json::Value::from(String::from_utf8_lossy(value)).to_string();
+        let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        out.extend_from_slice(inner.unwrap_or_default().as_bytes());
+    }
+    out.extend_from_slice(b"\",");
+}
+
+/// Writes text that cannot end the line or steer a terminal.
+fn clean(out: &mut Vec<u8>, value: &[u8]) {
+    out.extend(value.iter().map(|&byte| if byte.is_ascii_control() { b'?' } else { byte }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            method: Some(Method::GET),
+            target: Uri::from_static("/a%22b?token=secret"),
+            host: Some(HeaderValue::from_bytes(b"a\"b\\c\xff").unwrap()),
+            client: Some([203, 0, 113, 7].into()),
+            bytes: 12,
+            ..Record::unread(([169, 254, 130, 1], 5).into(), Code::Refused, "a\nb".to_owned())
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_json_object_whatever_it_holds() {
+        let mut out = Vec::new();
+        record().write(&mut out, Format::Json);
+        let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(line["host"], "a\"b\\c\u{fffd}");
+        assert_eq!(line["client"], "203.0.113.7");
+        assert_eq!(line["code"], "FB-30");
+        assert_eq!(line["status"], 502);
+        assert_eq!(line["cause"], "a\nb");
+        assert_eq!(line["path"], "/a%22b", "without the query");
+        assert_eq!(out.iter().filter(|&&byte| byte == b'\n').count(), 1);
+    }
+
+    #[test]
+    fn a_line_of_text_is_one_line() {
+        let mut out = Vec::new();
+        record().write(&mut out, Format::Text);
+        let line = String::from_utf8_lossy(&out);
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.contains("203.0.113.7 GET http://"), "{line}");
+        assert!(line.contains("FB-30 connection_refused: a?b"), "{line}");
+        assert!(!line.contains("secret"));
+    }
+}

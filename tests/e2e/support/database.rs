@@ -1,0 +1,60 @@
+//! One throw-away database cluster for the whole run, made on first use.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+
+use super::{python_program, sources};
+
+/// The variables by which libpq finds the database.
+pub(crate) fn variables() -> [(&'static str, &'static str); 3] {
+    [("PGHOST", directory()), ("PGUSER", "postgres"), ("PGDATABASE", "postgres")]
+}
+
+/// A directory that goes away with the cluster, with a path short enough for unix sockets.
+pub(crate) fn directory() -> &'static str {
+    &CLUSTER.directory
+}
+
+/// The first row of an SQL query, its columns joined by `|`.
+pub(crate) fn query(sql: &str) -> String {
+    let output = Command::new("psql").args(["-XAtc", sql]).envs(variables()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+struct Cluster {
+    directory: String,
+    /// Its standard input closes with this process, and that ends the cluster.
+    _leash: Child,
+}
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    let mut leash = Command::new("sh")
+        .arg(sources().join("support/postgres.sh"))
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut directory = String::new();
+    BufReader::new(leash.stdout.take().unwrap()).read_line(&mut directory).unwrap();
+    let directory = directory.trim_end().to_owned();
+    assert!(Path::new(&directory).is_dir(), "PostgreSQL did not start; its words are above");
+    prepare(&directory);
+    Cluster { directory, _leash: leash }
+});
+
+fn prepare(directory: &str) {
+    let output = Command::new(python_program("python"))
+        .args(["manage.py", "prepare"])
+        .current_dir(sources().join("site"))
+        .env_clear()
+        .envs([("PGHOST", directory), ("PGUSER", "postgres"), ("PGDATABASE", "postgres")])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

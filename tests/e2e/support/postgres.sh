@@ -1,0 +1,39 @@
+#!/bin/sh
+# A throw-away PostgreSQL cluster that lives as long as standard input stays open.
+# Run by tests/e2e/support/database.rs; prints the directory of the cluster's socket once it answers.
+# The directory is below /tmp, because user postgres may not look into a checkout below /root, and
+# because the path of a unix socket has little room.
+set -eu
+
+fail() { echo "tests/e2e: $*" >&2; exit 1; }
+
+# Debian keeps the server's programs out of PATH; the newest version wins.
+bin=$(for found in /usr/lib/postgresql/*/bin; do echo "$found"; done | sort -V | tail -n 1)
+if [ ! -x "$bin/initdb" ]; then
+    bin=$(dirname "$(command -v initdb || fail 'PostgreSQL is missing: apt-get install postgresql')")
+fi
+
+# The server refuses to run as root.
+as_owner() { "$@"; }
+directory=$(mktemp -d /tmp/forebay-e2e.XXXXXX)
+if [ "$(id -u)" -eq 0 ]; then
+    as_owner() { (cd / && exec runuser -u postgres -- "$@"); }
+    chown postgres: "$directory"
+fi
+chmod 755 "$directory"
+
+stop() {
+    trap - EXIT
+    as_owner "$bin/pg_ctl" -D "$directory/data" -m immediate stop >/dev/null 2>&1 || true
+    rm -rf "$directory"
+}
+trap stop EXIT
+# An interrupt from the terminal ends the tests, which closes standard input, which ends this.
+trap '' INT TERM HUP
+
+as_owner "$bin/initdb" -D "$directory/data" -U postgres -A trust -E UTF8 --no-locale --no-sync >/dev/null
+as_owner "$bin/pg_ctl" -D "$directory/data" -l "$directory/log" -w -o "-k $directory \
+    -c listen_addresses='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+    -c max_connections=200" start >/dev/null || { cat "$directory/log" >&2; fail "PostgreSQL does not start"; }
+echo "$directory"
+cat >/dev/null

@@ -1,0 +1,84 @@
+//! The Django site on an application server.
+
+use std::process::Command;
+use std::sync::LazyLock;
+
+use super::process::Process;
+use super::wire::{Response, Wire};
+use super::{database, eventually, free_port, fresh_number, python_program, sources};
+
+/// The site, running.
+pub(crate) struct Site {
+    process: Process,
+    address: String,
+}
+
+impl Site {
+    /// gunicorn on a free port of 127.0.0.1, with more flags.
+    pub(crate) fn gunicorn(flags: &[&str]) -> Self {
+        Self::gunicorn_at(&format!("127.0.0.1:{}", free_port()), flags)
+    }
+
+    /// gunicorn on a unix socket, with more flags.
+    pub(crate) fn gunicorn_on_unix_socket(flags: &[&str]) -> Self {
+        let path = format!("{}/web-{}.socket", database::directory(), fresh_number());
+        Self::gunicorn_at(&format!("unix:{path}"), flags)
+    }
+
+    /// gunicorn at a given address, with more flags.
+    pub(crate) fn gunicorn_at(address: &str, flags: &[&str]) -> Self {
+        let mut command = Process::command(&python_program("gunicorn"));
+        // The control socket has one path for all of a user's gunicorns.
+        command.args(["--no-control-socket", "--bind", address]).args(flags).arg("mysite.wsgi");
+        Self::start("gunicorn", address, command)
+    }
+
+    /// uvicorn on a free port of 127.0.0.1.
+    pub(crate) fn uvicorn() -> Self {
+        let port = free_port();
+        let mut command = Process::command(&python_program("uvicorn"));
+        command.args(["--port", &port.to_string(), "mysite.asgi:application"]);
+        Self::start("uvicorn", &format!("127.0.0.1:{port}"), command)
+    }
+
+    fn start(name: &str, address: &str, mut command: Command) -> Self {
+        command.current_dir(sources().join("site")).envs(database::variables());
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        let mut process = Process::start(name, command);
+        eventually("the site listens", || {
+            process.assert_running();
+            Wire::connect(address).ok()
+        })
+        .exchange("GET / HTTP/1.1\nHost: www.example.com");
+        Self { process, address: address.to_owned() }
+    }
+
+    /// Where it listens, in the form of `--upstream`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// One request straight to it.
+    pub(crate) fn exchange(&self, head: &str) -> Response {
+        Wire::connect(&self.address).unwrap().exchange(head)
+    }
+
+    /// Kills the server and its workers without a word.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+/// One sync worker, App Service's default; shared by tests that keep nothing in it.
+pub(crate) static SYNC: LazyLock<Site> = LazyLock::new(|| Site::gunicorn(&["-k", "sync"]));
+
+/// Threads, which keep connections alive; shared likewise.
+pub(crate) static THREADS: LazyLock<Site> =
+    LazyLock::new(|| Site::gunicorn(&["-k", "gthread", "-w", "2", "--threads", "4"]));
+
+/// ASGI; shared likewise.
+pub(crate) static UVICORN: LazyLock<Site> = LazyLock::new(Site::uvicorn);
+
+/// A sync worker behind a unix socket that expects the PROXY protocol; shared likewise.
+pub(crate) static PROXIED: LazyLock<Site> =
+    LazyLock::new(|| Site::gunicorn_on_unix_socket(&["-k", "sync", "--proxy-protocol", "v2"]));
