@@ -94,7 +94,7 @@ pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error>
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);
     let control = runtime()?;
-    let listener = control.block_on(bind(config))?;
+    let listener = control.block_on(async { bind(config) })?;
     let reporter = Reporter { output, log: config.log, counters: Arc::new(Counters::new()) };
     let shared = Shared {
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
@@ -119,8 +119,8 @@ fn runtime() -> Result<Runtime, Error> {
         .map_err(|source| Error::System { what: "runtime", source })
 }
 
-/// Binds the public port. A restart must not wait for old connections to be forgotten.
-async fn bind(config: &Config) -> Result<std::net::TcpListener, Error> {
+/// Binds the public port, within a runtime. A restart must not wait for old connections to be forgotten.
+fn bind(config: &Config) -> Result<std::net::TcpListener, Error> {
     let address = config.listen;
     let bind = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;

@@ -5,6 +5,7 @@
 
 mod cli;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::PathBuf;
@@ -67,11 +68,11 @@ fn main() -> ExitCode {
             let mut text = format!("error: {failure}\n");
             let mut source = std::error::Error::source(&failure);
             while let Some(cause) = source {
-                text.push_str(&format!("cause: {cause}\n"));
+                writeln!(text, "cause: {cause}").unwrap_or_default();
                 source = cause.source();
             }
             if let Some(mend) = failure.mend() {
-                text.push_str(&format!("mend:  {mend}\n"));
+                writeln!(text, "mend:  {mend}").unwrap_or_default();
             }
             drop(io::stderr().write_all(text.as_bytes()));
             ExitCode::from(failure.code())
@@ -112,18 +113,10 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 fn explain_request(matches: &ArgMatches, environment: &Environment) -> Result<ExitCode, Failure> {
     let config = Config::load(cli::flags(matches), environment, Need::NoUpstream)?;
     let peer = matches.get_one::<String>("peer").map(String::as_str);
-    let raw =
-        match matches.get_one::<PathBuf>("file") {
-            Some(path) => fs::read(path)
-                .map_err(|source| Failure::Read { path: path.display().to_string(), source })?,
-            None => {
-                let mut raw = Vec::new();
-                io::stdin().lock().take(explain::REQUEST_LIMIT + 1).read_to_end(&mut raw).map_err(
-                    |source| Failure::Read { path: "standard input".to_owned(), source },
-                )?;
-                raw
-            }
-        };
+    let raw = match matches.get_one::<PathBuf>("file") {
+        Some(path) => read(&path.display().to_string(), fs::File::open(path))?,
+        None => read("standard input", Ok(io::stdin().lock()))?,
+    };
     let explained = explain::run(&config, &raw, peer)?;
     say(&if matches.get_flag("json") {
         format!("{:#}\n", explained.json())
@@ -131,6 +124,15 @@ fn explain_request(matches: &ArgMatches, environment: &Environment) -> Result<Ex
         explained.text()
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a request, and a byte more than is explained, so that a larger one is noticed.
+fn read(name: &str, source: io::Result<impl io::Read>) -> Result<Vec<u8>, Failure> {
+    let mut raw = Vec::new();
+    source
+        .and_then(|source| source.take(explain::REQUEST_LIMIT + 1).read_to_end(&mut raw))
+        .map_err(|source| Failure::Read { path: name.to_owned(), source })?;
+    Ok(raw)
 }
 
 /// The environment; a variable that is not Unicode is none of forebay's.

@@ -212,7 +212,7 @@ impl Config {
             start_limit_seconds = self.probes.start_limit.as_secs(),
             "platform"
         );
-        if normalise.canonical_host.is_none() {
+        if normalise.canonical_host.is_none() && normalise.platform.has_front_end() {
             tracing::warn!(
                 mend = "set --host to a name that is in ALLOWED_HOSTS",
                 "no canonical host: requests to an IP address reach Django as they are"
@@ -252,9 +252,10 @@ fn read_normalise(
     platform: Platform,
     canonical_host: Option<CanonicalHost>,
 ) -> Option<normalise::Settings> {
-    let id = sources.read_optional("front-door-id", value::front_door_id);
-    let edges = sources.read("edges", |text| value::edges(text, id.clone().flatten()));
-    if let (Some(Some(_)), Some(edges)) = (&id, &edges)
+    let ids = sources.read_all("front-door-id", value::front_door_id);
+    let id = ids.into_iter().flatten().next_back();
+    let edges = sources.read("edges", |text| value::edges(text, id.clone()));
+    if let (Some(_), Some(edges)) = (&id, &edges)
         && !matches!(edges, Edges::FrontDoor(_))
     {
         sources.fault("front-door-id", "it has no effect without `--edges front-door`");
@@ -302,7 +303,7 @@ fn read_routes(sources: &mut Sources, platform: Platform) -> Option<route::Setti
 }
 
 fn read_upstream(sources: &mut Sources, need: Need) -> Option<upstream::Settings> {
-    let address = sources.read_optional("upstream", value::upstream);
+    let address = sources.read_all("upstream", value::upstream);
     let connect = sources.read("upstream-connect-deadline", value::deadline);
     let response = sources.read("upstream-response-deadline", value::deadline);
     let idle = sources.read("upstream-idle-deadline", value::deadline);
@@ -313,7 +314,7 @@ fn read_upstream(sources: &mut Sources, need: Need) -> Option<upstream::Settings
         "v2" => Ok(Some(proxy_protocol::Version::V2)),
         _ => Err("write `off`, `v1` or `v2`".to_owned()),
     });
-    let address = match address? {
+    let address = match address?.into_iter().next_back() {
         Some(address) => address,
         None if need == Need::NoUpstream => Address::Tcp { host: "127.0.0.1".to_owned(), port: 1 },
         None => {

@@ -13,11 +13,10 @@ pub(super) fn choose(text: &str, environment: &Environment) -> Result<Platform, 
         "app-service" => Ok(Platform::AppService),
         "container-apps" => Ok(Platform::ContainerApps),
         "kubernetes" => Ok(Platform::Kubernetes),
-        "none" => Ok(Platform::None),
         "auto" if has("WEBSITE_SITE_NAME") => Ok(Platform::AppService),
         "auto" if has("CONTAINER_APP_NAME") => Ok(Platform::ContainerApps),
         "auto" if has("KUBERNETES_SERVICE_HOST") => Ok(Platform::Kubernetes),
-        "auto" => Ok(Platform::None),
+        "none" | "auto" => Ok(Platform::None),
         _ => {
             Err("write `auto`, `app-service`, `container-apps`, `kubernetes` or `none`".to_owned())
         }

@@ -126,20 +126,10 @@ impl Sources {
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        self.read_optional(name, parse).flatten()
+        self.read_all(name, parse)?.into_iter().next_back()
     }
 
-    /// Reads a setting that may have no text.
-    pub(super) fn read_optional<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Option<T>> {
-        let values = self.read_all(name, parse)?;
-        Some(values.into_iter().next_back())
-    }
-
-    /// Reads a setting that may have several texts.
+    /// Reads a setting that may have no text or several.
     pub(super) fn read_all<T>(
         &mut self,
         name: &'static str,
@@ -220,14 +210,23 @@ impl Sources {
             toml::Value::Integer(number) => Some(number.to_string()),
             toml::Value::Boolean(true) => Some("on".to_owned()),
             toml::Value::Boolean(false) => Some("off".to_owned()),
-            _ => None,
+            toml::Value::Float(_)
+            | toml::Value::Datetime(_)
+            | toml::Value::Array(_)
+            | toml::Value::Table(_) => None,
         };
         let found = value.to_string();
         let texts = match value {
             toml::Value::Array(values) if setting.repeats => {
                 values.into_iter().map(scalar).collect::<Option<Vec<_>>>()
             }
-            value => scalar(value).map(|text| vec![text]),
+            value @ (toml::Value::String(_)
+            | toml::Value::Integer(_)
+            | toml::Value::Boolean(_)
+            | toml::Value::Float(_)
+            | toml::Value::Datetime(_)
+            | toml::Value::Array(_)
+            | toml::Value::Table(_)) => scalar(value).map(|text| vec![text]),
         };
         texts.unwrap_or_else(|| {
             let why =

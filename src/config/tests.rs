@@ -61,7 +61,7 @@ fn app_services_limits_are_obeyed() {
         WEBSITE_WARMUP_PATH=/warm",
     )
     .unwrap();
-    assert_eq!(config.probes.start_limit, Duration::from_secs(600));
+    assert_eq!(config.probes.start_limit, Duration::from_mins(10));
     assert_eq!(config.drain_deadline, Duration::from_secs(29));
     assert!(config.normalise.easy_auth);
     assert_eq!(config.routes.warm_up_path, "/warm");

@@ -177,8 +177,8 @@ mod tests {
     fn a_time_has_a_unit_and_is_never_zero() {
         assert_eq!(deadline("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(deadline("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(deadline("4m"), Ok(Duration::from_secs(240)));
-        assert_eq!(deadline("24h"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(deadline("4m"), Ok(Duration::from_mins(4)));
+        assert_eq!(deadline("24h"), Ok(Duration::from_hours(24)));
         for text in ["30", "0s", "25h", "s", "", "1 s", "-1s", "1.5s", "99999999999999999999s"] {
             assert!(deadline(text).is_err(), "{text}");
         }

@@ -264,7 +264,7 @@ where
                     let (stream, held) = parts.io.into_inner().into_parts();
                     return End::Parked(stream, joined(&parts.read_buf, held));
                 }
-                verdict => {
+                verdict @ (Verdict::HeaderDeadline | Verdict::BodyDeadline | Verdict::Stalled) => {
                     let stream = connection.into_parts().io.into_inner().into_parts().0;
                     return overdue(stream, verdict, vital);
                 }
@@ -311,13 +311,14 @@ async fn ended<S: AsyncWrite + AsyncRead + Unpin>(
 
 /// What follows when a client is too slow.
 fn overdue<S>(stream: S, verdict: Verdict, vital: &Vital) -> End<S> {
-    let (code, cause) = match verdict {
-        Verdict::HeaderDeadline => (Code::HeaderDeadline, "--header-deadline passed"),
-        _ => (Code::BodyDeadline, "--body-idle-deadline passed"),
-    };
     if verdict == Verdict::Stalled || vital.has_answered() {
         return End::Closed;
     }
+    let (code, cause) = if verdict == Verdict::HeaderDeadline {
+        (Code::HeaderDeadline, "--header-deadline passed")
+    } else {
+        (Code::BodyDeadline, "--body-idle-deadline passed")
+    };
     End::Refused(stream, code, cause.to_owned())
 }
 

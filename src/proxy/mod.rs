@@ -136,7 +136,8 @@ impl Gateway {
             self.reporter.counters.disputed.fetch_add(1, Ordering::Relaxed);
         }
         if let (Some(witness), Some(before)) = (&self.witness, before) {
-            witness.saw(before, &mut head.headers, journal, seen, route);
+            let changes = journal.into_changes();
+            witness.saw(&mut head.headers, Sighting { number: 0, before, changes, seen, route });
         }
         match route {
             Route::Probe(probe) => {
@@ -167,7 +168,7 @@ impl Gateway {
         record.connect = times.connect;
         record.first_byte = times.first_byte;
         match result? {
-            Incomer::Answer(response) => Ok(response.map(|body| Content::Upstream(Box::new(body)))),
+            Incomer::Answer(response) => Ok(response.map(Content::Upstream)),
             Incomer::Tunnel(response, stream, early) => {
                 client.tunnel_to(stream, early);
                 Ok(response.map(|()| Content::Own(Bytes::new())))

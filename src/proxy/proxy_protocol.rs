@@ -109,11 +109,10 @@ fn read_v2(bytes: &[u8]) -> Result<Parsed, NotProxied> {
     }
     let Some(addresses) = bytes.get(16..16 + length) else { return Ok(Parsed::Incomplete) };
     let header = match (command & 15, family) {
-        (0, _) => Header::Own,
         (1, 0x11) => Header::Proxied(v2_source::<4>(addresses)?),
         (1, 0x21) => Header::Proxied(v2_source::<16>(addresses)?),
-        // Unspecified, datagrams, unix sockets: the sender cannot say who it is for.
-        (1, _) => Header::Own,
+        // The proxy itself; or unspecified, datagrams, unix sockets: it cannot say whose it is.
+        (0 | 1, _) => Header::Own,
         _ => return Err(NotProxied),
     };
     Ok(Parsed::Complete(header, 16 + length))

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::normalise::{Change, Journal, Seen};
+use super::normalise::{Change, Seen};
 use super::route::Route;
 
 /// What was seen of one request.
@@ -56,14 +56,8 @@ impl Witness {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn saw(
-        &self,
-        before: Parts,
-        headers: &mut HeaderMap,
-        journal: Journal,
-        seen: Seen,
-        route: Route,
-    ) {
+    /// Remembers a sighting and gives it its number.
+    pub(super) fn saw(&self, headers: &mut HeaderMap, sighting: Sighting) {
         let mut memory = self.memory();
         memory.count += 1;
         let number = memory.count;
@@ -73,8 +67,7 @@ impl Witness {
         if memory.sightings.len() == MEMORY {
             memory.sightings.pop_front();
         }
-        let changes = journal.into_changes();
-        memory.sightings.push_back(Sighting { number, before, changes, seen, route });
+        memory.sightings.push_back(Sighting { number, ..sighting });
     }
 
     /// The sighting with this number, if it is not forgotten.

@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(line["status"], 502);
         assert_eq!(line["cause"], "a\nb");
         assert_eq!(line["path"], "/a%22b", "without the query");
-        assert_eq!(out.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        assert_eq!(String::from_utf8(out).unwrap().lines().count(), 1);
     }
 
     #[test]

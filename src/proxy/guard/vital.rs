@@ -44,6 +44,7 @@ pub enum Verdict {
 pub struct Vital(Mutex<Signs>);
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent observations, not one state")]
 struct Signs {
     /// Requests handed to the handler whose answers have not ended.
     in_flight: u32,
@@ -208,8 +209,8 @@ mod tests {
 
     const DEADLINES: Deadlines = Deadlines {
         header: Duration::from_secs(10),
-        idle: Duration::from_secs(300),
-        body_idle: Duration::from_secs(60),
+        idle: Duration::from_mins(5),
+        body_idle: Duration::from_mins(1),
     };
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use http::HeaderValue;
 /// What a request's Host is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HostKind {
-    /// A name: whose it is, ALLOWED_HOSTS decides.
+    /// A name: whose it is, `ALLOWED_HOSTS` decides.
     Name,
     /// `localhost`.
     Localhost,

@@ -213,7 +213,7 @@ impl Normaliser {
     ) -> Result<Seen, Error> {
         let evidence = self.gather(request);
         let client = self.client(&request.headers, peer);
-        let scheme = self.scheme(&request.headers, client.passed_edge);
+        let scheme = self.scheme(&request.headers, client);
         let host = take_host(request)?;
         let seen = Seen {
             client: client.address,
@@ -225,9 +225,10 @@ impl Normaliser {
             is_disputed: self.is_disputed(&request.headers, client),
         };
         let headers = &mut request.headers;
-        self.write_host(headers, host, &evidence, client, journal);
+        let (host, why) = self.host(host, &evidence, client);
+        write(headers, HOST, host, why, journal);
         drop_fields(headers, &evidence, client.passed_edge, journal);
-        write_upgrade(headers, &evidence, seen.is_upgrade);
+        write_upgrade(headers, &evidence, seen.is_upgrade, journal);
         self.write_client(headers, client, &evidence, journal);
         write(
             headers,
@@ -358,23 +359,22 @@ impl Normaliser {
     }
 
     /// Decides the scheme: the token that the nearest trusted hop wrote (facts, 3).
-    fn scheme(&self, headers: &HeaderMap, passed_edge: bool) -> Scheme {
+    fn scheme(&self, headers: &HeaderMap, client: Client) -> Scheme {
         if let Some(scheme) = self.settings.scheme {
             return scheme;
         }
-        if !self.settings.platform.has_front_end() && !passed_edge {
+        if !self.settings.platform.has_front_end() && !client.passed_edge {
             return Scheme::Http;
         }
-        let mut tokens = headers
+        let tokens = headers
             .get_all(X_FORWARDED_PROTO)
             .iter()
             .rev()
             .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
             .map(<[u8]>::trim_ascii)
             .filter(|token| !token.is_empty());
-        // Behind a trusted edge, the edge's token is the visitor's; otherwise the front end's is.
-        let token = if passed_edge { tokens.last() } else { tokens.next() };
-        match token {
+        // As many hops as name the client may name the scheme; the furthest of them met the visitor.
+        match tokens.take(client.depth.max(1)).last() {
             Some(token) if token.eq_ignore_ascii_case(b"https") => Scheme::Https,
             Some(token) if token.eq_ignore_ascii_case(b"wss") => Scheme::Https,
             // Facts, 3: Container Apps' literal `true`.
@@ -403,21 +403,19 @@ impl Normaliser {
         client_ip.or(x_client_ip).is_some() && ![client_ip, x_client_ip].contains(&Some(true))
     }
 
-    fn write_host(
+    /// Decides the host that goes on, and why.
+    fn host(
         &self,
-        headers: &mut HeaderMap,
         host: Option<(HeaderValue, HostKind)>,
         evidence: &Evidence,
         client: Client,
-        journal: &mut Journal,
-    ) {
+    ) -> (HeaderValue, &'static str) {
         if self.settings.edges == Edges::AppGateway
             && client.passed_edge
             && let Some(original) = &evidence.original_host
             && host::kind(original.as_bytes()).is_some()
         {
-            let why = "Application Gateway is trusted, and this is what the visitor asked for";
-            return write(headers, HOST, original.clone(), why, journal);
+            return (original.clone(), "Application Gateway says what the visitor asked for");
         }
         let is_internal = host.as_ref().is_none_or(|(_, kind)| kind.is_internal());
         if is_internal
@@ -425,10 +423,10 @@ impl Normaliser {
             && let Some(canonical) = &self.settings.canonical_host
         {
             let why = "no visitor asked for an internal address: it bears no sign of the front end";
-            return write(headers, HOST, canonical.value().clone(), why, journal);
+            return (canonical.value().clone(), why);
         }
-        let value = host.map_or(HeaderValue::from_static("localhost"), |(value, _)| value);
-        write(headers, HOST, value, "the target's authority is the host", journal);
+        let host = host.map_or(HeaderValue::from_static("localhost"), |(value, _)| value);
+        (host, "the target's authority is the host")
     }
 
     fn write_client(
@@ -559,14 +557,22 @@ fn is_upgrade(request: &Parts, evidence: &Evidence) -> bool {
         })
 }
 
-fn write_upgrade(headers: &mut HeaderMap, evidence: &Evidence, is_upgrade: bool) {
-    if evidence.upgrade.is_some() && !is_upgrade {
-        headers.remove(UPGRADE);
-    }
+/// Connection describes one hop: it ends here, and is written anew for an upgrade.
+fn write_upgrade(
+    headers: &mut HeaderMap,
+    evidence: &Evidence,
+    is_upgrade: bool,
+    journal: &mut Journal,
+) {
     if is_upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    } else {
-        headers.remove(CONNECTION);
+        let value = HeaderValue::from_static("upgrade");
+        return write(headers, CONNECTION, value, "the upgrade goes on, nothing else", journal);
+    }
+    if evidence.upgrade.is_some() {
+        remove(headers, &UPGRADE, "it is no sound upgrade (RFC 9110, 7.8)", journal);
+    }
+    if headers.contains_key(CONNECTION) {
+        remove(headers, &CONNECTION, "it ends at the next hop (RFC 9110, 7.6.1)", journal);
     }
 }
 

@@ -49,7 +49,7 @@ fn field(headers: &HeaderMap, name: &str) -> Vec<String> {
 fn client_of(settings: Settings, fields: &str) -> String {
     let (seen, headers) = normal(settings, fields);
     let bare = seen.client.to_string();
-    assert_eq!(field(&headers, "x-forwarded-for"), [bare.clone()], "{fields}");
+    assert_eq!(field(&headers, "x-forwarded-for"), std::slice::from_ref(&bare), "{fields}");
     for name in fields::AGREES {
         assert!(field(&headers, name).iter().all(|value| *value == bare), "{name} in {fields}");
     }

@@ -179,7 +179,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>, step in 1_usize..20) {
-            let _ = read(&bytes, step);
+            drop(read(&bytes, step));
         }
     }
 }

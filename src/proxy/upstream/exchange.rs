@@ -105,7 +105,7 @@ impl Exchange {
                 Err(why) => return Poll::Ready(Err(Error::BadHead(why))),
             }
             match read_more(&mut self.connection, SMALL_READ, cx) {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                Poll::Ready(Ok(0) | Err(_)) => {
                     let was_silent = self.connection.buffer.is_empty();
                     return Poll::Ready(Err(Error::ClosedEarly { was_silent }));
                 }

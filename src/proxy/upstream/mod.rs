@@ -190,7 +190,7 @@ pub struct Outgoing {
 #[derive(Debug)]
 pub enum Incomer {
     /// An answer.
-    Answer(Response<Body>),
+    Answer(Response<Box<Body>>),
     /// The application changed the protocol: the answer to pass on, then raw bytes.
     Tunnel(Response<()>, Stream, BytesMut),
 }
@@ -250,7 +250,7 @@ impl Upstream {
         }
         let body = Body::new(exchange, &head, Arc::clone(&self.pool));
         *response.headers_mut() = head.headers;
-        Ok(Incomer::Answer(response.map(|()| body)))
+        Ok(Incomer::Answer(response.map(|()| Box::new(body))))
     }
 
     /// Sends the request on a pooled connection where that is safe, else on a fresh one, and waits
@@ -264,7 +264,7 @@ impl Upstream {
         let (client, local) = (outgoing.client, outgoing.local);
         let (parts, body) = outgoing.request.into_parts();
         let length = request_length(&parts.method, &body);
-        let head = self.write_head(&parts, length);
+        let head = write_head(&parts, length);
         let has_content = length != Length::None && length != Length::Sized(0);
         // RFC 9110 §9.2.2. A request with an effect, or whose content could be sent only once,
         // never meets a connection that may be closing.
@@ -298,15 +298,15 @@ impl Upstream {
         exchange.head().await.map(|head| (exchange, head))
     }
 
-    fn write_head(&self, parts: &Parts, length: Length) -> Bytes {
-        let mut text = BytesMut::with_capacity(2048);
-        head::write_request(&mut text, parts, length);
-        text.freeze()
-    }
-
     async fn connect(&self) -> Result<Connection, Error> {
         connect(&self.settings.address, self.settings.deadlines.connect).await
     }
+}
+
+fn write_head(parts: &Parts, length: Length) -> Bytes {
+    let mut text = BytesMut::with_capacity(2048);
+    head::write_request(&mut text, parts, length);
+    text.freeze()
 }
 
 /// Connects within a deadline.
