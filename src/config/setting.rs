@@ -270,4 +270,34 @@ mod tests {
             assert!(!setting.help.ends_with('.'), "{}", setting.name);
         }
     }
+
+    /// The README's table, made from the list.
+    fn table() -> String {
+        let mut table = String::from("| Flag | Default | Meaning |\n|---|---|---|\n");
+        let mut group = "";
+        for setting in SETTINGS {
+            if std::mem::replace(&mut group, setting.group) != setting.group {
+                table.push_str(&format!("| **{}** | | |\n", setting.group));
+            }
+            let default = match setting.default {
+                "" => String::new(),
+                default => format!("`{default}`"),
+            };
+            let several = if setting.repeats { " (repeatable)" } else { "" };
+            let (name, value) = (setting.name, setting.value);
+            table.push_str(&format!(
+                "| `--{name} {value}` | {default} | {}{several} |\n",
+                setting.help
+            ));
+        }
+        table
+    }
+
+    #[test]
+    fn the_readme_lists_every_setting() {
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme.split_once("<!-- settings -->\n").unwrap();
+        let (listed, _) = rest.split_once("<!-- /settings -->").unwrap();
+        assert_eq!(listed, table(), "put this between the marks in the README:\n{}", table());
+    }
 }

@@ -146,4 +146,23 @@ mod tests {
             assert!((400..600).contains(&code.meaning().status), "{}", code.id());
         }
     }
+
+    /// The README's table, made from the list.
+    fn table() -> String {
+        let mut table =
+            String::from("| Code | Status | The client reads | What to do |\n|---|---|---|---|\n");
+        for code in Code::ALL {
+            let Meaning { id, status, title, cure, .. } = code.meaning();
+            table.push_str(&format!("| {id} | {status} | {title} | {cure} |\n"));
+        }
+        table
+    }
+
+    #[test]
+    fn the_readme_lists_every_code() {
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme.split_once("<!-- codes -->\n").unwrap();
+        let (listed, _) = rest.split_once("<!-- /codes -->").unwrap();
+        assert_eq!(listed, table(), "put this between the marks in the README:\n{}", table());
+    }
 }

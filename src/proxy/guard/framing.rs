@@ -351,13 +351,16 @@ fn has_control(value: &[u8]) -> bool {
         .fold(false, |found, &byte| found | (((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f)))
 }
 
-/// Whether a target is visible ASCII that an address may hold, without a fragment.
+/// Whether a target is visible ASCII that an address may hold, without a fragment, in one of the
+/// forms of RFC 9112 §3.2.
 ///
 /// Quotes, angle brackets and back-ticks are what browsers always escape; `\` is left out because
 /// servers disagree whether it is a slash.
 fn is_target(target: &[u8]) -> bool {
-    !target.is_empty()
-        && target.iter().all(|&byte| (0x21..0x7f).contains(&byte) && !b"\"#<>\\`".contains(&byte))
+    let is_clean =
+        target.iter().all(|&byte| (0x21..0x7f).contains(&byte) && !b"\"#<>\\`".contains(&byte));
+    // Nearly every target is a path; the other forms are rare enough to be parsed twice.
+    is_clean && (target.first() == Some(&b'/') || http::Uri::try_from(target).is_ok())
 }
 
 /// The most bytes in a chunk's size line, its extension included: nobody sends extensions.
@@ -446,6 +449,7 @@ mod tests {
             ("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::BadRequestLine),
             ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::BadTarget),
             ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::BadTarget),
+            ("GET a/b HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::BadTarget),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", Refusal::BadVersion),
             ("GET / http/1.1\r\nHost: a\r\n\r\n", Refusal::BadVersion),
         ] {

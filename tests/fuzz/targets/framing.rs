@@ -1,0 +1,32 @@
+//! What the guard lets through, hyper's own parser reads, and the end is the same however the bytes
+//! are cut.
+#![no_main]
+
+use forebay::proxy::guard::{Framing, Limits};
+use libfuzzer_sys::fuzz_target;
+
+const LIMITS: Limits =
+    Limits { header_bytes: 65_536, header_count: 100, field_bytes: 8190, request_line_bytes: 4094 };
+
+fuzz_target!(|input: (u16, &[u8])| {
+    let (cut, bytes) = input;
+    let whole = Framing::new(LIMITS).scan(bytes);
+    if let Ok(scanned) = &whole
+        && scanned.is_complete
+    {
+        let mut fields = [httparse::EMPTY_HEADER; 128];
+        let mut request = httparse::Request::new(&mut fields);
+        assert!(request.parse(bytes).expect("hyper's parser takes it").is_complete());
+        let target: http::Uri = request.path.unwrap().parse().expect("it is an address");
+        assert!(!target.to_string().is_empty());
+    }
+    let (first, second) = bytes.split_at(usize::from(cut).min(bytes.len()));
+    let mut framing = Framing::new(LIMITS);
+    let parts = match framing.scan(first) {
+        Ok(scanned) if !scanned.is_complete => framing.scan(second).map(|scanned| {
+            (first.len() + scanned.taken, scanned.is_complete)
+        }),
+        result => result.map(|scanned| (scanned.taken, scanned.is_complete)),
+    };
+    assert_eq!(whole.map(|scanned| (scanned.taken, scanned.is_complete)), parts);
+});
