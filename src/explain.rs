@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use crate::code::Code;
 use crate::config::Config;
 use crate::proxy::body::Reporter;
 use crate::proxy::guard::{Framing, Refusal};
@@ -23,7 +24,7 @@ use crate::proxy::normalise::{Normaliser, Platform};
 use crate::proxy::respond::X_FOREBAY_ERROR;
 use crate::proxy::route::Route;
 use crate::proxy::upstream::{Address, Head, Pulse, Upstream, read_response};
-use crate::proxy::{Code, Gateway, Sighting, Witness, connection};
+use crate::proxy::{Gateway, Sighting, Witness, connection};
 use crate::readiness::{Phase, Readiness};
 use crate::telemetry::{Counters, Output};
 

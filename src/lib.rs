@@ -6,6 +6,7 @@
 //! says what happens. The binary is in `main.rs` and `cli.rs`.
 
 pub mod proxy;
+pub mod code;
 pub mod readiness;
 pub mod config;
 pub mod telemetry;

@@ -262,6 +262,7 @@ pub const SETTINGS: &[Setting] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
 
     #[test]
     fn names_are_unique_and_helps_are_one_sentence() {
@@ -277,7 +278,7 @@ mod tests {
         let mut group = "";
         for setting in SETTINGS {
             if std::mem::replace(&mut group, setting.group) != setting.group {
-                table.push_str(&format!("| **{}** | | |\n", setting.group));
+                writeln!(table, "| **{}** | | |", setting.group).unwrap();
             }
             let default = match setting.default {
                 "" => String::new(),
@@ -285,10 +286,8 @@ mod tests {
             };
             let several = if setting.repeats { " (repeatable)" } else { "" };
             let (name, value) = (setting.name, setting.value);
-            table.push_str(&format!(
-                "| `--{name} {value}` | {default} | {}{several} |\n",
-                setting.help
-            ));
+            let help = setting.help;
+            writeln!(table, "| `--{name} {value}` | {default} | {help}{several} |").unwrap();
         }
         table
     }

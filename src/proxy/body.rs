@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use super::code::Code;
 use super::guard::Vital;
 use super::upstream;
+use crate::code::Code;
 use crate::telemetry::{Counters, Output, Record, Settings};
 
 /// Where lines and numbers go.

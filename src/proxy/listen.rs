@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::connection::{self, Settings, last_call};
-use super::{Code, Gateway, respond};
+use super::{Gateway, respond};
+use crate::code::Code;
 use crate::telemetry::{Counters, Record};
 
 /// A connection on its way to another thread, which has to register it anew.

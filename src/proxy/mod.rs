@@ -19,8 +19,6 @@ pub mod probe;
 pub mod upstream;
 pub mod respond;
 pub mod body;
-mod code;
-mod rewound;
 mod witness;
 
 use std::net::SocketAddr;
@@ -32,10 +30,9 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-pub use code::{Code, Meaning};
-pub use normalise::Scheme;
 pub use witness::{SIGHTING, Sighting, Witness};
 
+use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
 use body::{Body, Content, Reporter};
@@ -131,7 +128,7 @@ impl Gateway {
         let seen = self.normaliser.normalise(&mut head, client.peer, &mut journal)?;
         let route = route::choose(&self.routes, &head, &seen);
         record.client = Some(seen.client);
-        record.scheme = seen.scheme;
+        record.scheme = seen.scheme.as_str();
         if seen.is_disputed {
             self.reporter.counters.disputed.fetch_add(1, Ordering::Relaxed);
         }
@@ -199,7 +196,7 @@ fn begin_record(request: &Request<Incoming>, client: &Client) -> Record {
         started: Instant::now(),
         peer: client.peer,
         client: None,
-        scheme: Scheme::Http,
+        scheme: "http",
         method: Some(request.method().clone()),
         target: request.uri().clone(),
         version: request.version(),

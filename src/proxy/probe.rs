@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::code::Code;
 use super::route::Probe;
+use crate::code::Code;
 use crate::readiness::{Phase, Readiness};
 
 /// What a prober is told.

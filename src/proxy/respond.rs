@@ -11,8 +11,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::code::Code;
 use super::probe::Answer;
+use crate::code::Code;
 
 /// The field that carries the code.
 pub const X_FOREBAY_ERROR: HeaderName = HeaderName::from_static("x-forebay-error");

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Uri, Version};
 use tokio::time::Instant;
 
 use super::Format;
-use crate::proxy::{Code, Scheme};
+use crate::code::Code;
 
 /// What is known about a request when its answer has ended.
 ///
@@ -25,7 +25,7 @@ pub struct Record {
     /// Who asks; nothing if the request was refused before that was known.
     pub client: Option<IpAddr>,
     /// How the client asks.
-    pub scheme: Scheme,
+    pub scheme: &'static str,
     /// The method; nothing if the request was refused before it was parsed.
     pub method: Option<Method>,
     /// The target.
@@ -61,7 +61,7 @@ impl Record {
             started: Instant::now(),
             peer,
             client: None,
-            scheme: Scheme::Http,
+            scheme: "http",
             method: None,
             target: Uri::default(),
             version: Version::HTTP_11,
@@ -122,10 +122,7 @@ impl Record {
         write!(
             out,
             r#""scheme":"{}","protocol":"{:?}","status":{},"bytes":{},"#,
-            self.scheme.as_str(),
-            self.version,
-            self.status,
-            self.bytes,
+            self.scheme, self.version, self.status, self.bytes,
         )
         .unwrap_or_default();
         if let Some(code) = self.code {
@@ -157,7 +154,7 @@ impl Record {
         write!(out, "{stamp} {:>5} {who} ", self.level()).unwrap_or_default();
         match &self.method {
             Some(method) => {
-                write!(out, "{method} {}://", self.scheme.as_str()).unwrap_or_default();
+                write!(out, "{method} {}://", self.scheme).unwrap_or_default();
                 clean(out, self.host.as_ref().map_or(b"-", |host| host.as_bytes()));
                 clean(out, self.target.path().as_bytes());
             }

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::proxy::Code;
+use crate::code::Code;
 
 /// Everything that is counted; each starts at zero and only grows, but `connections`.
 #[derive(Debug)]

@@ -17,4 +17,5 @@ mod probes;
 mod proxy_protocol;
 mod websocket;
 mod lifecycle;
+mod demo;
 mod support;

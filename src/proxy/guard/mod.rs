@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub use framing::{Framing, Limits, Scanned};
 pub use vital::{Deadlines, Verdict, Vital};
 
-use super::code::Code;
+use crate::code::Code;
 
 /// Why bytes from a client were not passed on to the parser.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

@@ -5,7 +5,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use http::HeaderValue;
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderValue, Version};
+
+use super::Error;
+use super::rewrite::lossy;
 
 /// What a request's Host is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +47,34 @@ pub fn kind(host: &[u8]) -> Option<HostKind> {
     }
     let name = name.strip_suffix('.').unwrap_or(name);
     Some(if name.eq_ignore_ascii_case("localhost") { HostKind::Localhost } else { HostKind::Name })
+}
+
+/// Finds the one host of a request, in the target (HTTP/2, absolute form) or the Host field.
+pub(super) fn of(request: &Parts) -> Result<Option<(HeaderValue, HostKind)>, Error> {
+    let field = request.headers.get(HOST);
+    let host = match request.uri.authority() {
+        Some(authority) => {
+            if let Some(field) = field
+                && !field.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+            {
+                return Err(Error::HostsDiffer {
+                    target: authority.to_string(),
+                    host: lossy(field.as_bytes()),
+                });
+            }
+            HeaderValue::from_str(authority.as_str())
+                .map_err(|_| Error::BadHost(authority.to_string()))?
+        }
+        None => match field {
+            Some(field) => field.clone(),
+            None if request.version == Version::HTTP_10 => return Ok(None),
+            None => return Err(Error::MissingHost),
+        },
+    };
+    match kind(host.as_bytes()) {
+        Some(kind) => Ok(Some((host, kind))),
+        None => Err(Error::BadHost(lossy(host.as_bytes()))),
+    }
 }
 
 /// A port with its colon, or nothing.

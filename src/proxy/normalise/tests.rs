@@ -1,5 +1,5 @@
 use super::*;
-use http::Request;
+use http::{HeaderMap, Request, Version};
 use proptest::prelude::*;
 
 /// Settings with `changes`.

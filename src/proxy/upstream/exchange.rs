@@ -5,21 +5,20 @@
 
 use std::fmt::Write as _;
 use std::future::{Future as _, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::time::{Instant, Sleep};
 
 use super::Error;
-use super::chunks::{Chunks, Piece};
-use super::connect::{Connection, Pool, Stream};
+use super::connect::{Connection, Stream};
 use super::head::{self, Head, Length};
 
 /// How long the application may take.
@@ -62,9 +61,8 @@ struct Sending {
 /// Content up to this size travels in the same write as what is before it.
 const JOIN_LIMIT: usize = 16 * 1024;
 
-/// How much is read at once: a page, then more when content is large.
-const SMALL_READ: usize = 8 * 1024;
-const LARGE_READ: usize = 128 * 1024;
+/// How much is read at once where nobody knows how much there is.
+pub(super) const SMALL_READ: usize = 8 * 1024;
 
 impl Exchange {
     /// Puts a request on a connection; nothing is written yet.
@@ -104,7 +102,7 @@ impl Exchange {
                 Ok(None) => {}
                 Err(why) => return Poll::Ready(Err(Error::BadHead(why))),
             }
-            match read_more(&mut self.connection, SMALL_READ, cx) {
+            match self.poll_read(SMALL_READ, cx) {
                 Poll::Ready(Ok(0) | Err(_)) => {
                     let was_silent = self.connection.buffer.is_empty();
                     return Poll::Ready(Err(Error::ClosedEarly { was_silent }));
@@ -124,7 +122,7 @@ impl Exchange {
     ///
     /// An application that closes its reading side may have answered already: what is left of the
     /// request is dropped and the answer decides.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             if self.sending.body.is_some() && self.sending.has_room() {
                 match self.sending.poll_fill(cx) {
@@ -166,6 +164,36 @@ impl Exchange {
             }
             alarm.as_mut().reset(until);
         }
+    }
+
+    /// Reads up to `wanted` bytes into the buffer, or more where it has room; 0 is the end.
+    pub(super) fn poll_read(
+        &mut self,
+        wanted: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.connection.buffer.reserve(wanted);
+        pin!(self.connection.stream.read_buf(&mut self.connection.buffer)).poll(cx)
+    }
+
+    /// What was read and not taken yet.
+    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.connection.buffer
+    }
+
+    /// A piece of content has come: the idle deadline begins anew.
+    pub(super) fn has_moved(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// Ready when no content has come for the idle deadline.
+    pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_alarm(self.deadlines.idle, cx)
+    }
+
+    /// Gives back the connection, if all of the request has been sent.
+    pub(super) fn into_connection(self) -> Option<Connection> {
+        (self.sending.is_empty() && self.sending.body.is_none()).then_some(self.connection)
     }
 
     /// Gives up the exchange for a tunnel: the stream, and what was read behind the answer.
@@ -252,154 +280,4 @@ impl Sending {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-/// The content of an answer, read as the client takes it.
-#[derive(Debug)]
-pub struct Body {
-    /// Gone when the connection was given back.
-    exchange: Option<Exchange>,
-    remaining: Remaining,
-    keeps_alive: bool,
-    pool: Arc<Pool>,
-}
-
-#[derive(Debug)]
-enum Remaining {
-    Sized(u64),
-    Chunked(Chunks),
-    UntilClose,
-}
-
-impl Body {
-    /// The content behind `head`, whose header section was read from `exchange`.
-    pub(super) fn new(exchange: Exchange, head: &Head, pool: Arc<Pool>) -> Self {
-        let remaining = match head.length {
-            Length::None => Remaining::Sized(0),
-            Length::Sized(length) => Remaining::Sized(length),
-            Length::Chunked => Remaining::Chunked(Chunks::new()),
-            Length::UntilClose => Remaining::UntilClose,
-        };
-        let keeps_alive = head.keeps_alive;
-        let mut body = Self { exchange: Some(exchange), remaining, keeps_alive, pool };
-        body.give_back_at_end();
-        body
-    }
-
-    /// Gives the connection back when nothing is left on it.
-    fn give_back_at_end(&mut self) {
-        if matches!(self.remaining, Remaining::Sized(0))
-            && let Some(exchange) = self.exchange.take()
-            && self.keeps_alive
-            && exchange.sending.is_empty()
-            && exchange.sending.body.is_none()
-        {
-            self.pool.put(exchange.connection);
-        }
-    }
-
-    /// Whether nothing is left to read.
-    pub fn is_end_stream(&self) -> bool {
-        matches!(self.remaining, Remaining::Sized(0))
-    }
-
-    /// How much is left, where the application said so.
-    pub fn size_hint(&self) -> SizeHint {
-        match self.remaining {
-            Remaining::Sized(left) => SizeHint::with_exact(left),
-            Remaining::Chunked(_) | Remaining::UntilClose => SizeHint::new(),
-        }
-    }
-
-    /// Reads the next piece.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BrokenOff`] when the application stopped before the end, by closing the connection,
-    /// by malformed chunks, or by silence beyond the idle deadline.
-    pub fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
-        // A client that is still sending goes on; its failure ends the answer too.
-        if let Poll::Ready(Err(why)) = exchange.poll_send(cx) {
-            return self.fail(why);
-        }
-        loop {
-            match take_piece(&mut self.remaining, &mut exchange.connection.buffer) {
-                Ok(Piece::Data(data)) => {
-                    exchange.since = Instant::now();
-                    self.give_back_at_end();
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Ok(Piece::Trailers(fields)) => {
-                    self.remaining = Remaining::Sized(0);
-                    self.give_back_at_end();
-                    return Poll::Ready(Some(Ok(Frame::trailers(fields))));
-                }
-                Ok(Piece::End) => {
-                    self.remaining = Remaining::Sized(0);
-                    self.give_back_at_end();
-                    return Poll::Ready(None);
-                }
-                Ok(Piece::Incomplete) => {}
-                Err(_) => return self.fail(Error::BrokenOff),
-            }
-            match read_more(&mut exchange.connection, wanted(&self.remaining), cx) {
-                Poll::Ready(Ok(0)) if matches!(self.remaining, Remaining::UntilClose) => {
-                    self.exchange = None;
-                    return Poll::Ready(None);
-                }
-                Poll::Ready(Ok(0) | Err(_)) => return self.fail(Error::BrokenOff),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Pending => {
-                    ready!(exchange.poll_alarm(exchange.deadlines.idle, cx));
-                    return self.fail(Error::BrokenOff);
-                }
-            }
-        }
-    }
-
-    fn fail(&mut self, why: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.exchange = None;
-        Poll::Ready(Some(Err(why)))
-    }
-}
-
-/// Takes what is there of the content off `buffer`.
-fn take_piece(
-    remaining: &mut Remaining,
-    buffer: &mut BytesMut,
-) -> Result<Piece, super::chunks::BadChunks> {
-    match remaining {
-        Remaining::Chunked(chunks) => chunks.next(buffer),
-        _ if buffer.is_empty() => Ok(Piece::Incomplete),
-        Remaining::Sized(left) => {
-            let step = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
-            *left -= step as u64;
-            Ok(Piece::Data(buffer.split_to(step).freeze()))
-        }
-        Remaining::UntilClose => Ok(Piece::Data(buffer.split().freeze())),
-    }
-}
-
-/// How much to read at once for what remains.
-fn wanted(remaining: &Remaining) -> usize {
-    match remaining {
-        Remaining::Sized(left) => {
-            usize::try_from(*left).unwrap_or(LARGE_READ).clamp(SMALL_READ, LARGE_READ)
-        }
-        Remaining::Chunked(_) | Remaining::UntilClose => 2 * SMALL_READ,
-    }
-}
-
-/// Reads into the connection's buffer; 0 is the end of the stream.
-fn read_more(
-    connection: &mut Connection,
-    wanted: usize,
-    cx: &mut Context<'_>,
-) -> Poll<std::io::Result<usize>> {
-    connection.buffer.reserve(wanted);
-    pin!(connection.stream.read_buf(&mut connection.buffer)).poll(cx)
 }

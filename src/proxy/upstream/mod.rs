@@ -3,6 +3,7 @@
 //! Owns: the choice of a connection, the one replay, what a failure means for the client.
 //! Must not know: who asks, what a probe is.
 
+mod answer;
 mod ask;
 mod chunks;
 mod connect;
@@ -22,13 +23,14 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
+pub use answer::Body;
 pub use ask::{Asker, Questions};
 pub use connect::{Address, Stream};
-pub use exchange::{Body, Deadlines};
+pub use exchange::Deadlines;
 pub use head::{BadHead, Head, Length, read_response};
 
-use super::code::Code;
 use super::proxy_protocol;
+use crate::code::Code;
 use connect::{Connection, Pool};
 use exchange::Exchange;
 

@@ -138,6 +138,7 @@ impl Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
 
     #[test]
     fn every_code_has_its_own_number_and_a_real_status() {
@@ -153,14 +154,14 @@ mod tests {
             String::from("| Code | Status | The client reads | What to do |\n|---|---|---|---|\n");
         for code in Code::ALL {
             let Meaning { id, status, title, cure, .. } = code.meaning();
-            table.push_str(&format!("| {id} | {status} | {title} | {cure} |\n"));
+            writeln!(table, "| {id} | {status} | {title} | {cure} |").unwrap();
         }
         table
     }
 
     #[test]
     fn the_readme_lists_every_code() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!("../README.md");
         let (_, rest) = readme.split_once("<!-- codes -->\n").unwrap();
         let (listed, _) = rest.split_once("<!-- /codes -->").unwrap();
         assert_eq!(listed, table(), "put this between the marks in the README:\n{}", table());

@@ -3,6 +3,10 @@
 //! Owns: which protocol it speaks, its deadlines, its orderly end.
 //! Must not know: what a request asks for.
 
+mod opening;
+mod http2;
+mod rewound;
+
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -13,20 +17,19 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::code::Code;
 use super::guard::{Deadlines, Guard, Limits, Verdict, Vital};
-use super::proxy_protocol::{self, Header, Parsed};
-use super::rewound::Rewound;
 use super::upstream::Stream;
 use super::{Gateway, respond};
+use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
+use opening::{PREFACE, open, read_opening};
 
 /// What a connection obeys.
 #[derive(Clone, Copy, Debug)]
@@ -106,67 +109,10 @@ pub async fn serve<S>(
         }
     };
     if held.starts_with(PREFACE) {
-        return serve_http2(stream, held, Client::new(peer, local, false), gateway, settings).await;
+        return http2::serve(stream, held, Client::new(peer, local, false), gateway, settings)
+            .await;
     }
     serve_http1(stream, held, Client::new(peer, local, true), gateway, settings).await;
-}
-
-/// Reads the PROXY protocol header, if there must be one, and the first bytes, from which the
-/// protocol is known. Nothing if the client left without a word.
-async fn open<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    peer: SocketAddr,
-    settings: &Settings,
-) -> io::Result<Option<(SocketAddr, BytesMut)>> {
-    let mut held = BytesMut::new();
-    let mut peer = peer;
-    if !read_opening(stream, &mut held, settings.deadlines.idle).await? {
-        return Ok(None);
-    }
-    let deadline = settings.deadlines.header;
-    if settings.accepts_proxy_protocol {
-        loop {
-            match proxy_protocol::read(&held).map_err(io::Error::other)? {
-                Parsed::Complete(header, length) => {
-                    if let Header::Proxied(address) = header {
-                        peer = address;
-                    }
-                    // Dropping what was split off is taking it off.
-                    drop(held.split_to(length));
-                    break;
-                }
-                Parsed::Incomplete if read_opening(stream, &mut held, deadline).await? => {}
-                Parsed::Incomplete => return Ok(None),
-            }
-        }
-        if held.is_empty() && !read_opening(stream, &mut held, settings.deadlines.idle).await? {
-            return Ok(None);
-        }
-    }
-    while held.len() < PREFACE.len() && PREFACE.starts_with(&held) {
-        if !read_opening(stream, &mut held, deadline).await? {
-            return Ok(None);
-        }
-    }
-    Ok(Some((peer, held)))
-}
-
-/// Reads a few bytes; returns whether there were any before the end or the deadline.
-async fn read_opening<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    held: &mut BytesMut,
-    deadline: Duration,
-) -> io::Result<bool> {
-    // As many as the preface of HTTP/2 has: enough to tell, too few to keep.
-    let mut bytes = [0; PREFACE.len()];
-    match timeout(deadline, stream.read(&mut bytes)).await {
-        Ok(count) => {
-            let count = count?;
-            held.extend_from_slice(bytes.get(..count).unwrap_or_default());
-            Ok(count > 0)
-        }
-        Err(_) => Ok(false),
-    }
 }
 
 async fn serve_http1<S>(
@@ -363,59 +309,6 @@ async fn join<S>(
     }
 }
 
-async fn serve_http2<S>(
-    stream: S,
-    held: BytesMut,
-    client: Arc<Client>,
-    gateway: Arc<Gateway>,
-    settings: Settings,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let vital = Arc::clone(&client.vital);
-    let readiness = Arc::clone(&gateway.readiness);
-    let service = service_fn(move |request| {
-        let (gateway, client) = (Arc::clone(&gateway), Arc::clone(&client));
-        async move { Ok::<_, Infallible>(gateway.handle(request, client).await) }
-    });
-    let io = TokioIo::new(Rewound::new(stream, held));
-    let mut connection = pin!(
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAM_LIMIT)
-            .max_header_list_size(u32::try_from(settings.limits.header_bytes).unwrap_or(u32::MAX))
-            .max_pending_accept_reset_streams(RESET_LIMIT)
-            .keep_alive_interval(settings.deadlines.body_idle)
-            .keep_alive_timeout(settings.deadlines.header)
-            .serve_connection(io, service)
-    );
-    let mut last_call = pin!(last_call(&readiness));
-    let mut is_closing = false;
-    loop {
-        let idle_until = vital.last_event() + settings.deadlines.idle;
-        tokio::select! {
-            result = connection.as_mut() => {
-                if let Err(why) = result {
-                    tracing::debug!(%why, "an HTTP/2 connection ended early");
-                }
-                return;
-            }
-            () = &mut last_call, if !is_closing => {
-                is_closing = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = sleep_until(idle_until.max(Instant::now() + LOOK_AGAIN)), if !is_closing => {
-                let is_idle = vital.in_flight() == 0
-                    && vital.last_event() + settings.deadlines.idle <= Instant::now();
-                if is_idle {
-                    is_closing = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-        }
-    }
-}
-
 fn joined(first: &[u8], second: BytesMut) -> BytesMut {
     if first.is_empty() {
         return second;
@@ -434,17 +327,6 @@ pub(super) async fn last_call(readiness: &Readiness) {
 
 const LAST_CALL: Duration = Duration::from_millis(300);
 
-/// What every connection of HTTP/2 begins with (RFC 9113 §3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Streams at once on one connection of HTTP/2: what a browser opens for one page.
-const STREAM_LIMIT: u32 = 128;
-
-/// Streams that a client may open and reset before they are served (CVE-2023-44487).
-const RESET_LIMIT: usize = 32;
-
 /// How long and how often a client that was refused is listened to.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS: usize = 64;
-
-const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -1,0 +1,132 @@
+//! Looks at every field of a request once.
+//!
+//! Owns: what the fields bring to light, the meaning of Connection's options, the sound upgrade.
+//! Must not know: who the client is, what is done about a field.
+
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Version};
+
+use super::fields::{Rule, Rules};
+use super::{Platform, Settings};
+
+/// What one pass over the fields brought to light.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// A field says that the front end passed the request on.
+    pub(super) has_front_end: bool,
+    connection_upgrades: bool,
+    pub(super) upgrade: Option<HeaderValue>,
+    pub(super) original_host: Option<HeaderValue>,
+    pub(super) client_port: bool,
+    /// Fields that end here, each with the reason.
+    pub(super) dropped: Vec<(HeaderName, &'static str)>,
+    /// Fields that must agree with the client.
+    pub(super) agreeing: Vec<HeaderName>,
+    /// Fields that stay if a trusted edge was passed.
+    pub(super) from_edge: Vec<HeaderName>,
+    /// Fields that the client asked to have removed.
+    pub(super) options: Vec<HeaderName>,
+}
+
+impl Evidence {
+    /// Looks at every field once.
+    pub(super) fn gather(settings: &Settings, rules: &Rules, request: &Parts) -> Self {
+        let mut evidence = Self::default();
+        for (name, value) in &request.headers {
+            let text = name.as_str();
+            if text.contains('_') {
+                evidence.drop(name, "servers disagree whether `_` is `-`");
+                continue;
+            }
+            let Some(rule) = rules.rule(text) else { continue };
+            match rule {
+                Rule::Chain => evidence.has_front_end = true,
+                Rule::FrontEnd => {
+                    evidence.has_front_end = true;
+                    evidence.client_port |= text == "x-client-port";
+                }
+                Rule::Agrees => {
+                    evidence.has_front_end |=
+                        text.contains("client-ip") || text.ends_with("-address");
+                    if !evidence.agreeing.contains(name) {
+                        evidence.agreeing.push(name.clone());
+                    }
+                }
+                Rule::Scheme | Rule::Host => {}
+                Rule::OriginalHost => evidence.original_host = Some(value.clone()),
+                Rule::Connection => evidence.read_connection(value, rules),
+                Rule::Upgrade => evidence.upgrade = Some(value.clone()),
+                Rule::Edge => evidence.from_edge.push(name.clone()),
+                Rule::ContainerApps => {
+                    if settings.platform != Platform::ContainerApps {
+                        evidence.drop(name, "no trusted edge sets it here");
+                    }
+                }
+                Rule::EasyAuth => {
+                    if !settings.easy_auth {
+                        evidence.drop(name, "Easy Auth is off, so anybody may have written it");
+                    }
+                }
+                Rule::Hop => evidence.drop(name, "it ends at the next hop (RFC 9110, 7.6.1)"),
+                Rule::Drop(why) => evidence.drop(name, why),
+            }
+        }
+        evidence
+    }
+
+    /// Reads the options of a Connection field; those that name other fields remove them.
+    ///
+    /// A field that has a rule here is not the client's to remove: `Connection: X-Forwarded-For`
+    /// would hide who asks. Nor are the fields that say what the content is.
+    fn read_connection(&mut self, value: &HeaderValue, rules: &Rules) {
+        for option in value.as_bytes().split(|&byte| byte == b',') {
+            let option = option.trim_ascii();
+            if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {
+                continue;
+            }
+            if option.eq_ignore_ascii_case(b"upgrade") {
+                self.connection_upgrades = true;
+            } else if let Ok(name) = HeaderName::from_bytes(option)
+                && rules.rule(name.as_str()).is_none()
+                && !END_TO_END.contains(&name.as_str())
+            {
+                self.options.push(name);
+            }
+        }
+    }
+
+    fn drop(&mut self, name: &HeaderName, why: &'static str) {
+        if self.dropped.last().is_none_or(|(last, _)| last != name) {
+            self.dropped.push((name.clone(), why));
+        }
+    }
+
+    /// Whether a request may change the protocol (RFC 9110 §7.8): asked for in both fields, a GET of
+    /// HTTP/1.1, and not to clear-text HTTP/2, which would carry requests past every check.
+    pub(super) fn is_upgrade(&self, request: &Parts) -> bool {
+        request.version == Version::HTTP_11
+            && request.method == Method::GET
+            && self.connection_upgrades
+            && self.upgrade.as_ref().is_some_and(|protocol| {
+                let protocol = protocol.as_bytes();
+                !protocol.is_empty()
+                    && !protocol.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
+                    && !protocol.contains(&b',')
+            })
+    }
+}
+
+/// Fields that no connection option may remove: without them the content means something else.
+const END_TO_END: &[&str] = &[
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "cookie",
+    "content-disposition",
+    "origin",
+    "referer",
+    "transfer-encoding",
+    "content-length",
+];

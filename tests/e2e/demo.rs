@@ -1,0 +1,70 @@
+//! The demo's page in a real browser.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::process::Process;
+use crate::support::wire::Wire;
+use crate::support::{eventually, free_port};
+
+/// A running demo and its address.
+fn demo() -> (Process, String) {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = Process::command(env!("CARGO_BIN_EXE_forebay"));
+    command.args(["demo", "--listen", &address]);
+    let mut process = Process::start("demo", command);
+    eventually("the demo listens", || {
+        process.assert_running();
+        Wire::connect(&address).ok()
+    });
+    (process, address)
+}
+
+/// The page as it stands in the browser once its scripts have run.
+fn browse(url: &str) -> String {
+    let profile = std::env::temp_dir().join(format!("forebay-e2e-browser-{}", std::process::id()));
+    let browser = ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .find(|name| Command::new(name).arg("--version").output().is_ok())
+        .unwrap_or_else(|| panic!("there is no Chromium\nmend: run tests/run, which installs it"));
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--disable-dev-shm-usage", "--virtual-time-budget=5000", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(url)
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(profile).unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_browser_shows_what_azure_sends_and_what_django_gets() {
+    let (_demo, address) = demo();
+    let page = browse(&format!("http://{address}/#e10"));
+    assert_eq!(page.matches("<button").count(), 18, "{page}");
+    assert!(page.contains("E10 · Through Front Door"), "{page}");
+    let (sent, got) = page.split_once("id=\"after\"").unwrap();
+    assert!(sent.contains("X-Forwarded-For: 203.0.113.230,147.243.18.238:45498,147.243.18.238"));
+    assert!(got.contains("x-forwarded-for: 203.0.113.230\n"), "{got}");
+}
+
+#[test]
+fn a_program_gets_the_same_as_json() {
+    let (_demo, address) = demo();
+    let ask = |path: &str| -> Value {
+        Wire::connect(&address)
+            .unwrap()
+            .exchange(&format!("GET {path} HTTP/1.1\nHost: {address}\nX-Forwarded-For: 6.6.6.6:1"))
+            .json()
+    };
+    let own = ask("/");
+    assert_eq!(own["client"], "127.0.0.1");
+    let sent = own["platform_sent"].as_array().unwrap();
+    assert!(sent.iter().any(|field| field[0] == "x-forwarded-for" && field[1] == "6.6.6.6:1"));
+    let got = own["django_gets"].as_array().unwrap();
+    assert!(got.iter().any(|field| field[0] == "x-forwarded-for" && field[1] == "127.0.0.1"));
+    assert_eq!(ask("/replay/e05")["client"], "203.0.113.10");
+}
