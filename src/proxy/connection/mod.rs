@@ -173,7 +173,6 @@ where
         // The guard and its vital signs keep these; hyper's own timer costs 3 % (perf, A4).
         .header_read_timeout(None)
         .max_headers(settings.limits.header_count)
-        .max_header_size(usize::MAX)
         // A client that closes its side has left: nobody sends half-closed requests here.
         .half_close(false)
         .keep_alive(true)

@@ -84,7 +84,7 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// [`Error::ClosedEarly`], [`Error::BadResponse`], [`Error::ResponseDeadline`], and
+    /// [`Error::ClosedEarly`], [`Error::BadHead`], [`Error::ResponseDeadline`], and
     /// [`Error::ClientLeft`] when the request's content broke off.
     pub(super) async fn head(&mut self) -> Result<Head, Error> {
         poll_fn(|cx| self.poll_head(cx)).await
