@@ -56,19 +56,42 @@ pub enum Content {
     Upstream(Box<upstream::Body>),
 }
 
-/// Tells, exactly once, that an answer has ended.
+/// Tells, exactly once, that a request has ended, however it ends.
 #[derive(Debug)]
-struct Ending {
-    record: Record,
+pub struct Ending {
+    /// What is known of the request so far.
+    pub record: Record,
     reporter: Reporter,
     vital: Arc<Vital>,
     is_complete: bool,
 }
 
+impl Ending {
+    /// Begins with the request.
+    pub fn begin(record: Record, reporter: Reporter, vital: Arc<Vital>) -> Self {
+        vital.begin();
+        Self { record, reporter, vital, is_complete: false }
+    }
+
+    /// The answer was cut short: by the guard, or by a client that left.
+    fn cut(&mut self) {
+        let record = &mut self.record;
+        let (code, cause) = match self.vital.refusal() {
+            Some(refusal) => (refusal.code(), Some(refusal.to_string())),
+            None => (Code::ClientLeft, None),
+        };
+        if record.status == 0 || record.status == Code::ClientLeft.meaning().status {
+            record.status = code.meaning().status;
+        }
+        record.code = Some(code);
+        record.cause = cause;
+    }
+}
+
 impl Drop for Ending {
     fn drop(&mut self) {
-        if !self.is_complete && self.record.code.is_none() {
-            self.record.code = Some(Code::ClientLeft);
+        if !self.is_complete && self.record.code.is_none_or(|code| code == Code::ClientLeft) {
+            self.cut();
         }
         self.vital.end();
         self.reporter.report(&self.record);
@@ -76,9 +99,8 @@ impl Drop for Ending {
 }
 
 impl Body {
-    /// Content whose end is reported with `record`.
-    pub fn new(content: Content, record: Record, reporter: Reporter, vital: Arc<Vital>) -> Self {
-        let mut ending = Ending { record, reporter, vital, is_complete: false };
+    /// Content whose end is told by `ending`.
+    pub fn new(content: Content, mut ending: Ending) -> Self {
         ending.is_complete = content.is_end();
         Self { content, ending }
     }

@@ -35,7 +35,7 @@ pub use witness::{SIGHTING, Sighting, Witness};
 use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
-use body::{Body, Content, Reporter};
+use body::{Body, Content, Ending, Reporter};
 use connection::Client;
 use normalise::{Journal, Normaliser};
 use probe::Probes;
@@ -98,21 +98,21 @@ type Answer = Response<Content>;
 impl Gateway {
     /// Answers one request; the client always gets a response.
     pub async fn handle(&self, request: Request<Incoming>, client: Arc<Client>) -> Response<Body> {
-        client.vital.begin();
         let form = Form::wanted(request.headers());
         let is_head = request.method() == Method::HEAD;
-        let mut record = begin_record(&request, &client);
-        let answer = match self.answer(request, &client, &mut record).await {
+        let record = begin_record(&request, &client);
+        let vital = Arc::clone(&client.vital);
+        let mut ending = Ending::begin(record, self.reporter.clone(), vital);
+        let answer = match self.answer(request, &client, &mut ending.record).await {
             Ok(answer) => answer,
             Err(why) => {
-                record.code = Some(why.code());
-                record.cause = Some(chain(&why));
+                ending.record.code = Some(why.code());
+                ending.record.cause = Some(chain(&why));
                 own(respond::error(why.code(), form), is_head)
             }
         };
-        record.status = answer.status().as_u16();
-        let (reporter, vital) = (self.reporter.clone(), Arc::clone(&client.vital));
-        answer.map(|content| Body::new(content, record, reporter, vital))
+        ending.record.status = answer.status().as_u16();
+        answer.map(|content| Body::new(content, ending))
     }
 
     async fn answer(
@@ -129,6 +129,7 @@ impl Gateway {
         let route = route::choose(&self.routes, &head, &seen);
         record.client = Some(seen.client);
         record.scheme = seen.scheme.as_str();
+        record.is_disputed = seen.is_disputed;
         if seen.is_disputed {
             self.reporter.counters.disputed.fetch_add(1, Ordering::Relaxed);
         }
@@ -207,6 +208,7 @@ fn begin_record(request: &Request<Incoming>, client: &Client) -> Record {
         code: None,
         cause: None,
         probe: None,
+        is_disputed: false,
         bytes: 0,
         connect: std::time::Duration::ZERO,
         first_byte: std::time::Duration::ZERO,

@@ -46,6 +46,8 @@ pub struct Record {
     pub cause: Option<String>,
     /// The prober, if it was one.
     pub probe: Option<&'static str>,
+    /// Whether the front end's fields name different clients.
+    pub is_disputed: bool,
     /// Bytes of content sent.
     pub bytes: u64,
     /// Until a connection to the application stood; zero when one was reused.
@@ -72,6 +74,7 @@ impl Record {
             code: Some(code),
             cause: Some(cause),
             probe: None,
+            is_disputed: false,
             bytes: 0,
             connect: Duration::ZERO,
             first_byte: Duration::ZERO,
@@ -136,6 +139,9 @@ impl Record {
         if let Some(probe) = self.probe {
             write!(out, r#""probe":"{probe}","#).unwrap_or_default();
         }
+        if self.is_disputed {
+            out.extend_from_slice(br#""disputed":true,"#);
+        }
         writeln!(
             out,
             r#""connect_us":{},"first_byte_us":{},"total_us":{}}}"#,
@@ -172,6 +178,9 @@ impl Record {
         .unwrap_or_default();
         if let Some(probe) = self.probe {
             write!(out, " probe={probe}").unwrap_or_default();
+        }
+        if self.is_disputed {
+            out.extend_from_slice(b" disputed");
         }
         if let Some(code) = self.code {
             write!(out, " {} {}", code.id(), code.meaning().reason).unwrap_or_default();

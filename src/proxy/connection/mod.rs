@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::guard::{Deadlines, Guard, Limits, Verdict, Vital};
+use super::guard::{Deadlines, Guard, Limits, Refusal, Verdict, Vital};
 use super::upstream::Stream;
 use super::{Gateway, respond};
 use crate::code::Code;
@@ -79,8 +79,8 @@ enum End<S> {
     Closed,
     /// It is idle: nothing of it is left but the stream.
     Parked(S, BytesMut),
-    /// With an answer of forebay's, which is still to be sent.
-    Refused(S, Code, String),
+    /// The client is not served any more; it may still be told why.
+    Refused(S, Refusal),
     /// The stream belongs to another protocol now.
     Upgraded(S, BytesMut),
 }
@@ -138,9 +138,17 @@ async fn serve_http1<S>(
                     return drop(stream.shutdown().await);
                 }
             }
-            End::Refused(stream, code, cause) => {
-                gateway.reporter.report(&Record::unread(client.peer, code, cause));
-                return say_goodbye(stream, &respond::last_words(code)).await;
+            End::Refused(stream, refusal) => {
+                let code = refusal.code();
+                if !client.vital.was_refused_in_flight() {
+                    let record = Record::unread(client.peer, code, refusal.to_string());
+                    gateway.reporter.report(&record);
+                }
+                // Where a part of an answer is out, a second one would be taken for its content.
+                if !client.vital.has_answered() && code != Code::ClientLeft {
+                    say_goodbye(stream, &respond::last_words(code)).await;
+                }
+                return;
             }
             End::Upgraded(stream, rest) => {
                 if let Some((upstream, early)) = client.take_tunnel() {
@@ -209,9 +217,9 @@ where
                     let (stream, held) = parts.io.into_inner().into_parts();
                     return End::Parked(stream, joined(&parts.read_buf, held));
                 }
-                verdict @ (Verdict::HeaderDeadline | Verdict::BodyDeadline | Verdict::Stalled) => {
-                    let stream = connection.into_parts().io.into_inner().into_parts().0;
-                    return overdue(stream, verdict, vital);
+                Verdict::Overdue(refusal) => {
+                    vital.refuse(refusal);
+                    break Ok(());
                 }
             },
         }
@@ -236,12 +244,7 @@ async fn ended<S: AsyncWrite + AsyncRead + Unpin>(
     vital: &Vital,
 ) -> End<S> {
     if let Some(refusal) = vital.refusal() {
-        // Where a part of an answer is out already, a second one would be taken for its content.
-        return if vital.has_answered() {
-            End::Closed
-        } else {
-            End::Refused(stream, refusal.code(), refusal.to_string())
-        };
+        return End::Refused(stream, refusal);
     }
     if vital.is_tunnel() {
         return End::Upgraded(stream, rest);
@@ -252,19 +255,6 @@ async fn ended<S: AsyncWrite + AsyncRead + Unpin>(
     // The client may have gone already.
     drop(stream.shutdown().await);
     End::Closed
-}
-
-/// What follows when a client is too slow.
-fn overdue<S>(stream: S, verdict: Verdict, vital: &Vital) -> End<S> {
-    if verdict == Verdict::Stalled || vital.has_answered() {
-        return End::Closed;
-    }
-    let (code, cause) = if verdict == Verdict::HeaderDeadline {
-        (Code::HeaderDeadline, "--header-deadline passed")
-    } else {
-        (Code::BodyDeadline, "--body-idle-deadline passed")
-    };
-    End::Refused(stream, code, cause.to_owned())
 }
 
 /// Sends the last answer of a connection and waits a moment for the client to take it: closing at

@@ -20,7 +20,7 @@ pub use vital::{Deadlines, Verdict, Vital};
 
 use crate::code::Code;
 
-/// Why bytes from a client were not passed on to the parser.
+/// Why a client is not served any more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// A line ended without a carriage return (RFC 9112 §2.2).
@@ -74,6 +74,15 @@ pub enum Refusal {
     /// The header section is over `--header-bytes-limit`.
     #[error("the header section is larger than --header-bytes-limit")]
     HeaderTooLarge,
+    /// The header section did not end in time.
+    #[error("the header section did not end within --header-deadline")]
+    HeaderDeadline,
+    /// The content stopped arriving.
+    #[error("no content arrived for --body-idle-deadline")]
+    BodyDeadline,
+    /// The answer was not taken.
+    #[error("the client took nothing of the answer for --body-idle-deadline")]
+    Stalled,
 }
 
 impl Refusal {
@@ -94,6 +103,9 @@ impl Refusal {
             | Self::BadChunk => Code::Ambiguous,
             Self::RequestLineTooLong => Code::TargetTooLong,
             Self::FieldTooLong | Self::TooManyFields | Self::HeaderTooLarge => Code::HeaderTooLarge,
+            Self::HeaderDeadline => Code::HeaderDeadline,
+            Self::BodyDeadline => Code::BodyDeadline,
+            Self::Stalled => Code::ClientLeft,
         }
     }
 }

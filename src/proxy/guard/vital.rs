@@ -29,12 +29,8 @@ pub enum Verdict {
     KeepOn(Instant),
     /// It has been idle for a moment: its buffers can go.
     Park,
-    /// The header section took too long.
-    HeaderDeadline,
-    /// The client stopped sending content.
-    BodyDeadline,
-    /// The client stopped reading.
-    Stalled,
+    /// The client took too long over this.
+    Overdue(Refusal),
 }
 
 /// What the guard, the handler and the owner of a connection know together.
@@ -59,6 +55,7 @@ struct Signs {
     last_event: Instant,
     write_blocked_since: Option<Instant>,
     refusal: Option<Refusal>,
+    refused_in_flight: bool,
     /// Woken when a pipelined request may go on.
     next_waker: Option<Waker>,
 }
@@ -81,6 +78,7 @@ impl Vital {
             last_event: now,
             write_blocked_since: None,
             refusal: None,
+            refused_in_flight: false,
             next_waker: None,
         }))
     }
@@ -163,13 +161,25 @@ impl Vital {
         }
     }
 
-    pub(super) fn refuse(&self, refusal: Refusal) {
-        self.signs().refusal = Some(refusal);
+    /// The client is not served any more, for this reason.
+    pub fn refuse(&self, refusal: Refusal) {
+        let mut signs = self.signs();
+        signs.refusal = Some(refusal);
+        signs.refused_in_flight = signs.in_flight > 0;
+        if signs.is_at_boundary && signs.write_blocked_since.is_none() {
+            // What has been written belongs to an earlier request, and is complete.
+            signs.has_answered = false;
+        }
     }
 
-    /// Why the guard ended the connection, if it did.
+    /// Why the client is not served any more, if it is not.
     pub fn refusal(&self) -> Option<Refusal> {
         self.signs().refusal
+    }
+
+    /// Whether a request was in the handler when the client was refused: then it reports the end.
+    pub fn was_refused_in_flight(&self) -> bool {
+        self.signs().refused_in_flight
     }
 
     /// Whether a part of an answer to the present request may have left already.
@@ -181,11 +191,11 @@ impl Vital {
     pub fn verdict(&self, now: Instant, deadlines: &Deadlines) -> Verdict {
         let signs = self.signs();
         let (since, allowed, verdict) = if let Some(since) = signs.write_blocked_since {
-            (since, deadlines.body_idle, Verdict::Stalled)
+            (since, deadlines.body_idle, Verdict::Overdue(Refusal::Stalled))
         } else if signs.is_in_head {
-            (signs.head_since, deadlines.header, Verdict::HeaderDeadline)
+            (signs.head_since, deadlines.header, Verdict::Overdue(Refusal::HeaderDeadline))
         } else if !signs.is_at_boundary && signs.is_waiting_for_bytes {
-            (signs.last_event, deadlines.body_idle, Verdict::BodyDeadline)
+            (signs.last_event, deadlines.body_idle, Verdict::Overdue(Refusal::BodyDeadline))
         } else if signs.in_flight == 0 && signs.is_at_boundary {
             (signs.last_event, PARK_AFTER, Verdict::Park)
         } else {
@@ -223,18 +233,18 @@ mod tests {
 
         vital.was_read(true, false);
         assert_eq!(at(9), Verdict::KeepOn(begun + Duration::from_secs(10)));
-        assert_eq!(at(10), Verdict::HeaderDeadline);
+        assert_eq!(at(10), Verdict::Overdue(Refusal::HeaderDeadline));
 
         vital.was_read(false, false);
         vital.begin();
         assert!(matches!(at(61), Verdict::KeepOn(_)), "nobody waits for the client");
         vital.waits_for_bytes();
-        assert_eq!(at(60), Verdict::BodyDeadline);
+        assert_eq!(at(60), Verdict::Overdue(Refusal::BodyDeadline));
 
         vital.was_read(false, true);
         assert!(matches!(at(400), Verdict::KeepOn(_)), "the application is at work");
         vital.was_written(true);
-        assert_eq!(at(60), Verdict::Stalled);
+        assert_eq!(at(60), Verdict::Overdue(Refusal::Stalled));
         vital.was_written(false);
         vital.end();
         assert_eq!(at(1), Verdict::Park);
@@ -247,6 +257,27 @@ mod tests {
         let begun = Instant::now();
         tokio::time::advance(Duration::from_secs(9)).await;
         vital.was_read(true, false);
-        assert_eq!(vital.verdict(begun + DEADLINES.header, &DEADLINES), Verdict::HeaderDeadline);
+        let verdict = vital.verdict(begun + DEADLINES.header, &DEADLINES);
+        assert_eq!(verdict, Verdict::Overdue(Refusal::HeaderDeadline));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_between_two_requests_is_answered_and_one_in_an_answer_is_not() {
+        let vital = Vital::new();
+        vital.was_read(false, true);
+        vital.begin();
+        vital.was_written(false);
+        vital.end();
+        assert!(vital.has_answered());
+        vital.refuse(Refusal::BareLineFeed);
+        assert!(!vital.has_answered(), "the answer belongs to the request before");
+
+        let vital = Vital::new();
+        vital.was_read(false, false);
+        vital.begin();
+        vital.was_written(false);
+        vital.refuse(Refusal::BadChunk);
+        assert!(vital.has_answered());
+        assert!(vital.was_refused_in_flight());
     }
 }
