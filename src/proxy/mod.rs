@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use http::header::ACCEPT;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -98,7 +99,7 @@ type Answer = Response<Content>;
 impl Gateway {
     /// Answers one request; the client always gets a response.
     pub async fn handle(&self, request: Request<Incoming>, client: Arc<Client>) -> Response<Body> {
-        let form = Form::wanted(request.headers());
+        let accept = request.headers().get(ACCEPT).cloned();
         let is_head = request.method() == Method::HEAD;
         let record = begin_record(&request, &client);
         let vital = Arc::clone(&client.vital);
@@ -108,7 +109,7 @@ impl Gateway {
             Err(why) => {
                 ending.record.code = Some(why.code());
                 ending.record.cause = Some(chain(&why));
-                own(respond::error(why.code(), form), is_head)
+                own(respond::error(why.code(), Form::wanted(accept.as_ref())), is_head)
             }
         };
         ending.record.status = answer.status().as_u16();

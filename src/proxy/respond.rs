@@ -6,10 +6,8 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::probe::Answer;
 use crate::code::Code;
@@ -29,13 +27,10 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form that a request asks for.
-    pub fn wanted(headers: &HeaderMap) -> Self {
+    /// The form that an Accept field asks for.
+    pub fn wanted(accept: Option<&HeaderValue>) -> Self {
         let accepts = |kind: &[u8]| {
-            headers
-                .get_all(ACCEPT)
-                .iter()
-                .any(|value| memchr::memmem::find(value.as_bytes(), kind).is_some())
+            accept.is_some_and(|value| memchr::memmem::find(value.as_bytes(), kind).is_some())
         };
         if accepts(b"text/html") {
             Self::Html

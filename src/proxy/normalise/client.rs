@@ -107,13 +107,13 @@ impl Client {
         if settings.platform != Platform::AppService || self.passed_edge {
             return false;
         }
-        let says = |name| {
-            headers
-                .get(name)
-                .map(|value| Hop::parse(value.as_bytes()).address() == Some(self.address))
-        };
-        let (client_ip, x_client_ip) = (says(&CLIENT_IP), says(&X_CLIENT_IP));
-        client_ip.or(x_client_ip).is_some() && ![client_ip, x_client_ip].contains(&Some(true))
+        let mut is_named = false;
+        let agrees = [CLIENT_IP, X_CLIENT_IP].iter().any(|name| {
+            let Some(value) = headers.get(name) else { return false };
+            is_named = true;
+            Hop::parse(value.as_bytes()).address() == Some(self.address)
+        });
+        is_named && !agrees
     }
 }
 

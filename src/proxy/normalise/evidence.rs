@@ -34,11 +34,11 @@ impl Evidence {
         let mut evidence = Self::default();
         for (name, value) in &request.headers {
             let text = name.as_str();
-            if text.contains('_') {
+            if text.bytes().any(|byte| byte == b'_') {
                 evidence.drop(name, "servers disagree whether `_` is `-`");
                 continue;
             }
-            let Some(rule) = rules.rule(text) else { continue };
+            let Some((name, rule)) = rules.find(name) else { continue };
             match rule {
                 Rule::Chain => evidence.has_front_end = true,
                 Rule::FrontEnd => {
@@ -87,7 +87,7 @@ impl Evidence {
             if option.eq_ignore_ascii_case(b"upgrade") {
                 self.connection_upgrades = true;
             } else if let Ok(name) = HeaderName::from_bytes(option)
-                && rules.rule(name.as_str()).is_none()
+                && rules.find(&name).is_none()
                 && !END_TO_END.contains(&name.as_str())
             {
                 self.options.push(name);

@@ -4,6 +4,8 @@
 //! Must not know: sockets, why a field has its value.
 
 use std::fmt::Write as _;
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
@@ -102,10 +104,11 @@ fn read_one(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head>, BadH
     if buffer.is_empty() {
         return Ok(None);
     }
-    let mut fields = [httparse::EMPTY_HEADER; FIELD_LIMIT];
-    let mut places = [(0, 0, 0, 0); FIELD_LIMIT];
-    let mut response = httparse::Response::new(&mut fields);
-    let length = match response.parse(buffer).map_err(BadHead::Malformed)? {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELD_LIMIT];
+    let mut response = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let parsed = parser.parse_response_with_uninit_headers(&mut response, buffer, &mut fields);
+    let length = match parsed.map_err(BadHead::Malformed)? {
         httparse::Status::Complete(length) if length <= HEAD_LIMIT => length,
         httparse::Status::Partial if buffer.len() <= HEAD_LIMIT => return Ok(None),
         httparse::Status::Complete(_) | httparse::Status::Partial => return Err(BadHead::TooLarge),
@@ -116,112 +119,122 @@ fn read_one(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head>, BadH
         .ok_or(BadHead::Malformed(httparse::Error::Status))?;
     let is_http_1_0 = response.version == Some(0);
     let start = buffer.as_ptr() as usize;
-    let count = response.headers.len();
-    for (field, place) in response.headers.iter().zip(&mut places) {
-        let name = field.name.as_ptr() as usize - start;
+    let mut places = Vec::with_capacity(response.headers.len());
+    for field in &*response.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| BadHead::Malformed(httparse::Error::HeaderName))?;
         let value = field.value.as_ptr() as usize - start;
-        *place = (name, name + field.name.len(), value, value + field.value.len());
+        places.push((name, value..value + field.value.len()));
     }
     let text = buffer.split_to(length).freeze();
-    let headers = read_fields(&text, places.get(..count).unwrap_or_default())?;
-    finish(status, headers, is_http_1_0, method).map(Some)
+    Fields::read(&text, places)?.finish(status, is_http_1_0, method).map(Some)
 }
 
-fn read_fields(
-    text: &Bytes,
-    places: &[(usize, usize, usize, usize)],
-) -> Result<HeaderMap, BadHead> {
-    let mut headers = HeaderMap::with_capacity(places.len() + 2);
-    for &(name, name_end, value, value_end) in places {
-        let name = text.get(name..name_end).unwrap_or_default();
-        let name = HeaderName::from_bytes(name)
-            .map_err(|_| BadHead::Malformed(httparse::Error::HeaderName))?;
-        // An empty value has no place in the text to point at.
-        let value = if value == value_end { Bytes::new() } else { text.slice(value..value_end) };
-        let value = HeaderValue::from_maybe_shared(value)
-            .map_err(|_| BadHead::Malformed(httparse::Error::HeaderValue))?;
-        headers.append(name, value);
-    }
-    Ok(headers)
+/// The fields of an answer, sorted into those that go on and those that end here (RFC 9110 §7.6.1).
+#[derive(Default)]
+struct Fields {
+    headers: HeaderMap,
+    connection: Vec<HeaderValue>,
+    upgrade: Option<HeaderValue>,
+    codings: Vec<HeaderValue>,
+    length: Option<HeaderValue>,
+    lengths_differ: bool,
 }
 
-/// Works out the framing and removes the fields that end here (RFC 9110 §7.6.1).
-fn finish(
-    status: StatusCode,
-    mut headers: HeaderMap,
-    is_http_1_0: bool,
-    method: &Method,
-) -> Result<Head, BadHead> {
-    let length = content_length(status, &headers, method)?;
-    let mut keeps_alive = !is_http_1_0 && length != Length::UntilClose;
-    if headers.contains_key(CONNECTION) {
-        let options = std::mem::take(&mut keeps_alive);
-        keeps_alive = read_options(&mut headers, options, is_http_1_0);
-        keeps_alive &= length != Length::UntilClose;
-    }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, PROXY_AUTHENTICATE, TRANSFER_ENCODING] {
-        headers.remove(name);
-    }
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    } else {
-        headers.remove(UPGRADE);
-    }
-    Ok(Head { status, headers, length, keeps_alive })
-}
-
-/// Obeys the Connection field and removes it with the fields that it names.
-fn read_options(headers: &mut HeaderMap, default: bool, is_http_1_0: bool) -> bool {
-    let mut keeps_alive = default;
-    let values: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
-    headers.remove(CONNECTION);
-    for option in values.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b',')) {
-        let option = option.trim_ascii();
-        if option.eq_ignore_ascii_case(b"close") {
-            return false;
+impl Fields {
+    fn read(text: &Bytes, places: Vec<(HeaderName, Range<usize>)>) -> Result<Self, BadHead> {
+        let headers = HeaderMap::with_capacity(places.len() + 2);
+        let mut fields = Self { headers, ..Self::default() };
+        for (name, place) in places {
+            // An empty value has no place in the text to point at.
+            let value = if place.is_empty() { Bytes::new() } else { text.slice(place) };
+            let value = HeaderValue::from_maybe_shared(value)
+                .map_err(|_| BadHead::Malformed(httparse::Error::HeaderValue))?;
+            fields.add(name, value);
         }
-        if option.eq_ignore_ascii_case(b"keep-alive") {
-            keeps_alive |= is_http_1_0;
-        } else if !option.eq_ignore_ascii_case(b"upgrade")
-            && let Ok(name) = HeaderName::from_bytes(option)
-            && name != CONTENT_LENGTH
+        Ok(fields)
+    }
+
+    fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        if name == CONNECTION {
+            self.connection.push(value);
+        } else if name == TRANSFER_ENCODING {
+            self.codings.push(value);
+        } else if name == UPGRADE {
+            self.upgrade = Some(value);
+        } else if name == CONTENT_LENGTH {
+            self.lengths_differ |= self.length.as_ref().is_some_and(|length| *length != value);
+            self.length = Some(value.clone());
+            self.headers.insert(name, value);
+        } else if ![TE, PROXY_AUTHENTICATE, KEEP_ALIVE, PROXY_CONNECTION].contains(&name) {
+            self.headers.append(name, value);
+        }
+    }
+
+    fn finish(
+        mut self,
+        status: StatusCode,
+        is_http_1_0: bool,
+        method: &Method,
+    ) -> Result<Head, BadHead> {
+        let length = self.content_length(status, method)?;
+        let keeps_alive = self.obey_connection(is_http_1_0) && length != Length::UntilClose;
+        let mut headers = self.headers;
+        if let Some(upgrade) = self.upgrade
+            && status == StatusCode::SWITCHING_PROTOCOLS
         {
-            headers.remove(name);
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, upgrade);
         }
+        Ok(Head { status, headers, length, keeps_alive })
     }
-    keeps_alive
-}
 
-/// RFC 9112 §6.3.
-fn content_length(
-    status: StatusCode,
-    headers: &HeaderMap,
-    method: &Method,
-) -> Result<Length, BadHead> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let length = match (codings.next(), lengths.next()) {
-        (None, None) => Length::UntilClose,
-        (Some(coding), None)
-            if codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked") =>
-        {
-            Length::Chunked
-        }
-        (None, Some(length)) if lengths.all(|other| other == length) => {
-            let digits = length.to_str().map_err(|_| BadHead::BadLength)?;
-            let is_plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            match digits.parse() {
-                Ok(length) if is_plain => Length::Sized(length),
-                _ => return Err(BadHead::BadLength),
+    /// Obeys the Connection field: removes the fields that it names, and says whether the
+    /// connection stays open.
+    fn obey_connection(&mut self, is_http_1_0: bool) -> bool {
+        let mut keeps_alive = !is_http_1_0;
+        let values = std::mem::take(&mut self.connection);
+        for option in values.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b',')) {
+            let option = option.trim_ascii();
+            if option.eq_ignore_ascii_case(b"close") {
+                return false;
+            }
+            if option.eq_ignore_ascii_case(b"keep-alive") {
+                keeps_alive = true;
+            } else if !option.eq_ignore_ascii_case(b"upgrade")
+                && let Ok(name) = HeaderName::from_bytes(option)
+                && name != CONTENT_LENGTH
+            {
+                self.headers.remove(name);
             }
         }
-        _ => return Err(BadHead::BadLength),
-    };
-    let has_no_content = *method == Method::HEAD
-        || status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED;
-    Ok(if has_no_content { Length::None } else { length })
+        keeps_alive
+    }
+
+    /// RFC 9112 §6.3.
+    fn content_length(&self, status: StatusCode, method: &Method) -> Result<Length, BadHead> {
+        let length = match (self.codings.as_slice(), &self.length) {
+            ([], None) => Length::UntilClose,
+            ([coding], None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+                Length::Chunked
+            }
+            ([], Some(length)) if !self.lengths_differ => {
+                let digits = length.to_str().map_err(|_| BadHead::BadLength)?;
+                let is_plain =
+                    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+                match digits.parse() {
+                    Ok(length) if is_plain => Length::Sized(length),
+                    _ => return Err(BadHead::BadLength),
+                }
+            }
+            _ => return Err(BadHead::BadLength),
+        };
+        let has_no_content = *method == Method::HEAD
+            || status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED;
+        Ok(if has_no_content { Length::None } else { length })
+    }
 }
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
