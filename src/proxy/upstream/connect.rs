@@ -127,16 +127,14 @@ impl AsyncWrite for Stream {
 pub(super) struct Connection {
     /// The stream.
     pub stream: Stream,
-    /// What was read and is not part of the present answer yet.
+    /// What was read and is not part of the present answer yet. Its memory stays with the connection.
     pub buffer: BytesMut,
-    /// Whether an earlier request went over it.
-    pub is_reused: bool,
 }
 
 impl Connection {
     /// Wraps a fresh stream.
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, buffer: BytesMut::new(), is_reused: false }
+        Self { stream, buffer: BytesMut::new() }
     }
 }
 
@@ -180,12 +178,10 @@ impl Pool {
     }
 
     /// Gives back a connection whose answer is complete.
-    pub(super) fn put(&self, mut connection: Connection) {
+    pub(super) fn put(&self, connection: Connection) {
         if self.keep_alive.is_zero() || !connection.buffer.is_empty() {
             return;
         }
-        connection.is_reused = true;
-        connection.buffer = BytesMut::new();
         let mut idle = self.idle();
         if idle.len() < POOL_LIMIT {
             idle.push((Instant::now(), connection));
