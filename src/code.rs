@@ -95,27 +95,27 @@ codes! {
         "See the application's log: it died, or its workers hang.";
     /// Nothing listens at the upstream address.
     Refused = "FB-30" 502 "connection_refused"
-        "The application is not running."
+        "The site is not running."
         "Start the application, or correct --upstream. The log line has the address.";
     /// Connecting took too long.
     ConnectDeadline = "FB-31" 504 "connection_timeout"
-        "The application does not accept connections."
+        "The site takes no more requests at the moment."
         "Its backlog is full: more workers, or a longer --upstream-connect-deadline.";
     /// The connection ended before an answer.
     ClosedEarly = "FB-32" 502 "connection_terminated"
-        "The application closed the connection without an answer."
+        "The site ended without an answer."
         "A worker died or was killed at gunicorn's --timeout: see the application's log.";
     /// The answer did not begin in time.
     ResponseDeadline = "FB-33" 504 "http_response_timeout"
-        "The application did not answer in time."
+        "The site did not answer in time."
         "Find the slow view, or raise --upstream-response-deadline (the front end gives up at 230 s).";
     /// What came back was not HTTP.
     BadResponse = "FB-34" 502 "http_protocol_error"
-        "The application's answer is not valid HTTP."
+        "The site's answer was not valid."
         "Is --upstream the application's HTTP port? The log line says what was wrong.";
     /// The answer broke off after it had begun.
     BrokenOff = "FB-35" 502 "http_response_incomplete"
-        "The application's answer broke off."
+        "The site's answer broke off."
         "A worker died while answering: see the application's log.";
     /// The client left before the answer was complete.
     ClientLeft = "FB-40" 499 "client_left"

@@ -142,6 +142,7 @@ impl Gateway {
             Route::Probe(probe) => {
                 record.probe = Some(probe.name());
                 let answer = self.probes.answer(probe, &self.readiness).await;
+                record.code = answer.code();
                 Ok(own(respond::probe(answer), head.method == Method::HEAD))
             }
             Route::Upstream => {

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
 use super::route::Probe;
@@ -22,11 +21,11 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// The status of the answer.
-    pub fn status(self) -> StatusCode {
+    /// The code of an answer that is not 200.
+    pub fn code(self) -> Option<Code> {
         match self {
-            Self::Healthy(_) => StatusCode::OK,
-            Self::Unhealthy(code) => code.status(),
+            Self::Healthy(_) => None,
+            Self::Unhealthy(code) => Some(code),
         }
     }
 }
@@ -133,15 +132,15 @@ mod tests {
     #[tokio::test]
     async fn health_is_told_at_once_and_as_it_is() {
         let readiness = Readiness::new();
-        for (phase, status) in [
-            (Phase::Starting(Reason::NotAsked), 503),
-            (Phase::Ready, 200),
-            (Phase::Failed(Reason::Answered(500)), 503),
-            (Phase::Draining, 503),
+        for (phase, code) in [
+            (Phase::Starting(Reason::NotAsked), Some(Code::Starting)),
+            (Phase::Ready, None),
+            (Phase::Failed(Reason::Answered(500)), Some(Code::NotAnswering)),
+            (Phase::Draining, Some(Code::Draining)),
         ] {
             readiness.set(phase);
             for probe in [Probe::Health, Probe::FrontDoor, Probe::Address, Probe::AlwaysOn] {
-                assert_eq!(PROBES.answer(probe, &readiness).await.status().as_u16(), status);
+                assert_eq!(PROBES.answer(probe, &readiness).await.code(), code);
             }
         }
     }

@@ -1,0 +1,67 @@
+//! The parts of the load benchmark, in the order in which they are needed.
+
+pub(crate) mod options;
+pub(crate) mod machine;
+pub(crate) mod process;
+pub(crate) mod wire;
+pub(crate) mod upstream;
+pub(crate) mod peer;
+pub(crate) mod check;
+pub(crate) mod rounds;
+pub(crate) mod crowd;
+pub(crate) mod standing;
+pub(crate) mod numbers;
+pub(crate) mod report;
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// Why the benchmark cannot go on, in words for whoever started it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    /// A failure with these words.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// Says what was tried when it failed.
+pub(crate) trait Tried<T> {
+    /// `what` completes "cannot …".
+    fn tried(self, what: &str) -> Result<T, Failure>;
+}
+
+impl<T, E: Display> Tried<T> for Result<T, E> {
+    fn tried(self, what: &str) -> Result<T, Failure> {
+        self.map_err(|why| Failure(format!("cannot {what}: {why}")))
+    }
+}
+
+/// The longest that a program may take to start, answer or end.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Asks every so often until there is an answer.
+pub(crate) fn eventually<T>(
+    pause: Duration,
+    mut ask: impl FnMut() -> Option<T>,
+) -> Result<T, Failure> {
+    let begun = Instant::now();
+    while begun.elapsed() < DEADLINE {
+        if let Some(answer) = ask() {
+            return Ok(answer);
+        }
+        std::thread::park_timeout(pause);
+    }
+    Err(Failure(format!("nothing happened within {} s", DEADLINE.as_secs())))
+}
+
+/// Lets time pass; here that is what is waited for.
+pub(crate) fn wait(time: Duration) {
+    let begun = Instant::now();
+    while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
+    }
+}

@@ -1,0 +1,76 @@
+//! The options behind `--`.
+
+use std::path::PathBuf;
+
+use super::Failure;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+cargo bench --bench load -- [OPTIONS]
+
+  --quick         one round, three starts, 1,000 idle connections in place of 9,000
+  --rounds N      rounds through the peers and back, so 2 N samples of each [5]
+  --seconds N     length of a sample [1]
+  --forebay FILE  the forebay to measure [the one that cargo bench has built]
+  --json FILE     writes every number to a file";
+
+/// What to measure.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) rounds: usize,
+    pub(crate) seconds: u64,
+    /// How often a start is measured.
+    pub(crate) starts: usize,
+    /// Idle connections, if the limit on open files allows.
+    pub(crate) crowd: usize,
+    pub(crate) forebay: PathBuf,
+    pub(crate) json: Option<PathBuf>,
+    /// The command as it can be repeated.
+    pub(crate) command: String,
+}
+
+impl Options {
+    /// Reads the command line; nothing when help is asked for.
+    pub(crate) fn read(arguments: &[String]) -> Result<Option<Self>, Failure> {
+        let mut options = Self {
+            rounds: 5,
+            seconds: 1,
+            starts: 7,
+            crowd: 9000,
+            forebay: PathBuf::from(env!("CARGO_BIN_EXE_forebay")),
+            json: None,
+            command: "cargo bench --bench load".to_owned(),
+        };
+        let own: Vec<&str> =
+            arguments.iter().map(String::as_str).filter(|text| *text != "--bench").collect();
+        if !own.is_empty() {
+            options.command = format!("{} -- {}", options.command, own.join(" "));
+        }
+        let mut rest = own.into_iter();
+        while let Some(option) = rest.next() {
+            match option {
+                "--help" => return Ok(None),
+                "--quick" => (options.rounds, options.starts, options.crowd) = (1, 3, 1000),
+                "--rounds" => options.rounds = count(option, rest.next())?,
+                "--seconds" => options.seconds = count(option, rest.next())?,
+                "--forebay" => options.forebay = path(option, rest.next())?,
+                "--json" => options.json = Some(path(option, rest.next())?),
+                _ => return Err(Failure::new(format!("`{option}` is no option\n\n{HELP}"))),
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
+fn count<T: TryFrom<u16>>(option: &str, text: Option<&str>) -> Result<T, Failure> {
+    text.and_then(|text| text.parse::<u16>().ok())
+        .filter(|count| (1..=1000).contains(count))
+        .and_then(|count| T::try_from(count).ok())
+        .ok_or_else(|| Failure::new(format!("{option} needs a number from 1 to 1000")))
+}
+
+/// A path from where cargo was started or, as cargo starts benches, from the package.
+fn path(option: &str, text: Option<&str>) -> Result<PathBuf, Failure> {
+    let text = text.ok_or_else(|| Failure::new(format!("{option} needs a file")))?;
+    std::path::absolute(text).map_err(|why| Failure::new(format!("{option}: {why}")))
+}

@@ -1,0 +1,170 @@
+//! The tables, and the file with every number.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::machine::Machine;
+use super::numbers::{least, median, number};
+use super::peer::{Bench, Kind};
+use super::rounds::{Measured, Sample};
+use super::standing::{MOMENTS, Standing};
+use super::{Failure, Tried as _};
+
+/// The table of one case.
+pub(crate) fn case(measured: &Measured) -> String {
+    let head = [
+        "",
+        "req/s",
+        "÷ nginx",
+        "CPU µs/req",
+        "min",
+        "÷ nginx",
+        "÷ haproxy",
+        "user",
+        "sys",
+        "p50",
+        "p99",
+        "p99.9 ms",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for (kind, _) in &measured.peers {
+        let all = |value: fn(&Sample) -> f64| median(&measured.all(*kind, value));
+        let ratio = |other, value: fn(&Sample) -> f64| {
+            measured
+                .ratio(*kind, other, value)
+                .map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
+        };
+        let mut row = vec![kind.name().to_owned(), format!("{:.0}", all(Sample::rate))];
+        row.push(ratio(Kind::Nginx, Sample::rate));
+        if *kind == Kind::Direct {
+            row.extend(std::iter::repeat_n("-".to_owned(), 6));
+        } else {
+            let (user, system) = measured.user_and_system_us(*kind);
+            row.push(format!("{:.1}", all(Sample::cpu_us)));
+            row.push(format!("{:.1}", least(&measured.all(*kind, Sample::cpu_us))));
+            row.push(ratio(Kind::Nginx, Sample::cpu_us));
+            row.push(ratio(Kind::Haproxy, Sample::cpu_us));
+            row.extend([format!("{user:.1}"), format!("{system:.1}")]);
+        }
+        for latency in [
+            |sample: &Sample| number(sample.p50_us),
+            |sample: &Sample| number(sample.p99_us),
+            |sample: &Sample| number(sample.p999_us),
+        ] {
+            row.push(format!("{:.2}", all(latency) / 1e3));
+        }
+        debug_assert_eq!(row.len(), head.len());
+        rows.push(row);
+    }
+    let samples = measured.peers.first().map_or(0, |(_, rounds)| rounds.len() * 2);
+    format!(
+        "\nGET {}, {} connections: medians of {samples} samples; ratios are medians over rounds\n{}",
+        measured.case.name,
+        measured.case.connections,
+        table(&rows)
+    )
+}
+
+/// The table of what does not depend on requests.
+pub(crate) fn standing(standings: &[Standing], launcher_ms: f64, bench: &Bench) -> String {
+    let mut head = vec![String::new(), "start ms".to_owned()];
+    head.extend(MOMENTS.iter().map(|moment| moment.replace("many", &bench.crowd.to_string())));
+    head.extend(["peak RSS".to_owned(), "binary".to_owned()]);
+    let mut rows = vec![head];
+    for standing in standings {
+        let mut row = vec![standing.kind.name().to_owned(), format!("{:.1}", standing.start_ms)];
+        row.extend(
+            standing.memory_kib.iter().chain([&standing.peak_kib]).map(|kib| mib(kib * 1024)),
+        );
+        row.push(mib(standing.binary_bytes));
+        rows.push(row);
+    }
+    format!(
+        "\nStart to first answer (of it {launcher_ms:.1} ms for sh, setpriv and taskset), memory \
+         (PSS) and size, in MiB\n{}",
+        table(&rows)
+    )
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1}", number(bytes) / f64::from(1 << 20))
+}
+
+/// Cells in columns; all but the first to the right.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(place, (cell, width))| match place {
+            0 => format!("  {cell:<width$}"),
+            _ => format!("  {cell:>width$}"),
+        });
+        text.extend(cells);
+        text.push('\n');
+    }
+    text
+}
+
+/// Writes every number to a file.
+pub(crate) fn write_json(
+    path: &Path,
+    machine: &Machine,
+    results: &[Measured],
+    standings: &[Standing],
+    launcher_ms: f64,
+) -> Result<(), Failure> {
+    let all = json!({
+        "processor": machine.processor,
+        "cores": machine.cores,
+        "commit": machine.commit,
+        "command": machine.command,
+        "load_before": machine.load,
+        "cases": results.iter().map(case_json).collect::<Vec<_>>(),
+        "launcher_ms": launcher_ms,
+        "standing": standings.iter().map(standing_json).collect::<Vec<_>>(),
+    });
+    fs::write(path, format!("{all:#}\n")).tried("write the file with the numbers")
+}
+
+fn case_json(measured: &Measured) -> Value {
+    let peers = measured.peers.iter().map(|(kind, rounds)| {
+        let samples: Vec<_> =
+            rounds.iter().map(|round| round.each_ref().map(sample_json)).collect();
+        (kind.name().to_owned(), json!(samples))
+    });
+    json!({
+        "name": measured.case.name,
+        "connections": measured.case.connections,
+        "peers": Value::Object(peers.collect()),
+    })
+}
+
+fn sample_json(sample: &Sample) -> Value {
+    json!({
+        "requests": sample.requests,
+        "elapsed_us": sample.elapsed_us,
+        "cpu_ns": sample.cpu.nanoseconds,
+        "user_ticks": sample.cpu.user_ticks,
+        "system_ticks": sample.cpu.system_ticks,
+        "p50_us": sample.p50_us,
+        "p99_us": sample.p99_us,
+        "p999_us": sample.p999_us,
+    })
+}
+
+fn standing_json(standing: &Standing) -> Value {
+    json!({
+        "peer": standing.kind.name(),
+        "start_ms": standing.start_ms,
+        "memory_moments": MOMENTS,
+        "memory_kib": standing.memory_kib,
+        "peak_kib": standing.peak_kib,
+        "binary_bytes": standing.binary_bytes,
+    })
+}
