@@ -109,8 +109,8 @@ pub async fn serve<S>(
         }
     };
     if held.starts_with(PREFACE) {
-        return http2::serve(stream, held, Client::new(peer, local, false), gateway, settings)
-            .await;
+        let client = Client::new(peer, local, false);
+        return Box::pin(http2::serve(stream, held, client, gateway, settings)).await;
     }
     serve_http1(stream, held, Client::new(peer, local, true), gateway, settings).await;
 }
@@ -125,7 +125,8 @@ async fn serve_http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     loop {
-        match serve_stretch(stream, held, &client, &gateway, &settings).await {
+        // Boxed, so that a parked connection does not keep the room that hyper needs.
+        match Box::pin(serve_stretch(stream, held, &client, &gateway, &settings)).await {
             End::Closed => return,
             End::Parked(idle, rest) => {
                 (stream, held) = (idle, rest);

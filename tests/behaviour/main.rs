@@ -1,0 +1,28 @@
+//! What forebay does, seen from both ends: the client's bytes and the application's bytes.
+//!
+//! Each test runs the real binary between a raw client and a scripted application.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "what these tests rely on must be there; a failure shows what forebay wrote"
+)]
+
+mod support;
+mod wire;
+mod listen;
+mod http2;
+mod drain;
+mod upstream;
+mod tunnel;
+mod client_address;
+mod scheme;
+mod host;
+mod probe;
+mod log;
+mod explain;
+mod config;
+mod demo;

@@ -1,0 +1,271 @@
+//! The real binary, with nothing of our environment.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use serde_json::Value;
+
+use super::wire::{Answer, Wire};
+use super::{Application, Http2, Watched, fresh_directory};
+
+/// What App Service sets for its containers.
+pub(crate) const APP_SERVICE: &[(&str, &str)] = &[("WEBSITE_SITE_NAME", "example-app")];
+
+/// forebay, running until it is dropped.
+pub(crate) struct Forebay {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Watched<Log>>,
+    complaints: Arc<Watched<String>>,
+}
+
+/// What it wrote to standard output.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Vec<String>,
+    is_over: bool,
+}
+
+impl Forebay {
+    /// In front of an application, with `--host www.example.com`, without a platform.
+    pub(crate) fn before(application: &Application) -> Self {
+        Self::with(application, &[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn with(application: &Application, flags: &[&str]) -> Self {
+        Self::started(application.address(), flags, &[])
+    }
+
+    /// The same on App Service.
+    pub(crate) fn on_app_service(application: &Application, flags: &[&str]) -> Self {
+        Self::started(application.address(), flags, APP_SERVICE)
+    }
+
+    /// With flags and variables, in front of an address where nothing may listen yet.
+    pub(crate) fn started(upstream: &str, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        command.args(["proxy", "--upstream", upstream, "--host", "www.example.com"]).args(flags);
+        Self::spawn(command, variables)
+    }
+
+    /// `forebay demo`.
+    pub(crate) fn demo(flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        command.arg("demo").args(flags);
+        Self::spawn(command, &[])
+    }
+
+    /// As [`Forebay::started`], with a limit of open files.
+    pub(crate) fn with_few_files(upstream: &str, most: u32) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]);
+        command.args([env!("CARGO_BIN_EXE_forebay"), "proxy", "--upstream", upstream]);
+        command.args(["--host", "www.example.com"]);
+        Self::spawn(command, &[])
+    }
+
+    fn spawn(mut command: Command, variables: &[(&str, &str)]) -> Self {
+        // One question suffices: the tests that look at readiness set a shorter interval.
+        if !command.get_args().any(|argument| argument == "--ready-interval") {
+            command.args(["--ready-interval", "1h"]);
+        }
+        command.args(["--listen", "127.0.0.1:0"]);
+        command.env_clear().envs(variables.iter().copied()).current_dir(fresh_directory());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = Arc::new(Watched::<Log>::default());
+        let complaints = Arc::new(Watched::<String>::default());
+        keep_lines(child.stdout.take().unwrap(), Arc::clone(&log));
+        keep_text(child.stderr.take().unwrap(), Arc::clone(&complaints));
+        let address = log.wait("forebay says where it listens", |log| {
+            let line = log.lines.iter().find(|line| line.contains("listening"))?;
+            // `"address":"127.0.0.1:1"` or `address=127.0.0.1:1`.
+            let (_, rest) = line.split_once("address")?;
+            let start = rest.find(|letter: char| letter.is_ascii_digit())?;
+            rest[start..].split(['"', ' ']).next()?.parse().ok()
+        });
+        Self { child, address, log, complaints }
+    }
+
+    /// Waits until it knows that the application is ready.
+    pub(crate) fn ready(self) -> Self {
+        self.wait_for_line("ready", |line| line.contains("the application is ready"));
+        self
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A new connection.
+    pub(crate) fn connect(&self) -> Wire {
+        Wire::connect(self.address)
+    }
+
+    /// A new connection of HTTP/2.
+    pub(crate) fn connect_http2(&self) -> Http2 {
+        Http2::begin(self.connect())
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn exchange(&self, request: impl AsRef<[u8]>) -> Answer {
+        self.connect().exchange(request)
+    }
+
+    /// `GET path` as a visitor asks, on a connection of its own.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.exchange(format!("GET {path} HTTP/1.1\r\nHost: www.example.com\r\n\r\n"))
+    }
+
+    /// The log so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.log.look().lines.clone()
+    }
+
+    /// The access lines so far.
+    pub(crate) fn requests(&self) -> Vec<Value> {
+        self.lines().iter().filter_map(|line| request(line)).collect()
+    }
+
+    /// Waits for a line.
+    pub(crate) fn wait_for_line(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.log.wait(what, |log| log.lines.iter().find(|line| wanted(line)).cloned())
+    }
+
+    /// Waits for an access line.
+    pub(crate) fn wait_for_request(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.log.wait(what, |log| {
+            log.lines.iter().filter_map(|line| request(line)).find(|line| wanted(line))
+        })
+    }
+
+    /// Waits for the access line of a path.
+    pub(crate) fn line_of(&self, path: &str) -> Value {
+        self.wait_for_request(path, |line| line["path"] == path)
+    }
+
+    /// What it wrote to standard error so far.
+    pub(crate) fn complaints(&self) -> String {
+        self.complaints.look().clone()
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let script = format!("kill -s {signal} {}", self.child.id());
+        Command::new("/bin/sh").args(["-c", &script]).status().unwrap();
+    }
+
+    /// Tells it to stop and waits until it says that it drains.
+    pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+        self.wait_for_line("it drains", |line| line.contains("draining"));
+    }
+
+    /// Waits for its end; its whole log is there afterwards.
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        self.log.wait("forebay ends", |log| log.is_over.then_some(()));
+        self.child.wait().unwrap()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Forebay {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if thread::panicking() {
+            let (lines, complaints) = (self.lines().join("\n"), self.complaints());
+            eprintln!("--- forebay wrote\n{lines}\n{complaints}");
+        }
+    }
+}
+
+fn request(line: &str) -> Option<Value> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    (line["message"] == "request").then_some(line)
+}
+
+fn keep_lines(output: impl Read + Send + 'static, log: Arc<Watched<Log>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            log.change(|log| log.lines.push(String::from_utf8_lossy(&line).into_owned()));
+        }
+        log.change(|log| log.is_over = true);
+    });
+}
+
+fn keep_text(output: impl Read + Send + 'static, kept: Arc<Watched<String>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            kept.change(|kept| kept.extend([line.as_str(), "\n"]));
+        }
+    });
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub complaints: String,
+}
+
+/// A command that ends by itself, to be run.
+pub(crate) struct Run {
+    command: Command,
+    input: Vec<u8>,
+    directory: PathBuf,
+}
+
+/// Prepares a command.
+pub(crate) fn run(arguments: &[&str]) -> Run {
+    let directory = fresh_directory();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+    command.args(arguments).env_clear().current_dir(&directory);
+    Run { command, input: Vec::new(), directory }
+}
+
+impl Run {
+    /// Sets variables.
+    pub(crate) fn variables(mut self, variables: &[(&str, &str)]) -> Self {
+        self.command.envs(variables.iter().copied());
+        self
+    }
+
+    /// Writes a file into the directory that it runs in.
+    pub(crate) fn file(self, name: &str, content: &str) -> Self {
+        std::fs::write(self.directory.join(name), content).unwrap();
+        self
+    }
+
+    /// Sets its standard input.
+    pub(crate) fn input(mut self, input: impl AsRef<[u8]>) -> Self {
+        self.input = input.as_ref().to_vec();
+        self
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn ran(mut self) -> Ran {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        // It may have ended without reading.
+        drop(child.stdin.take().unwrap().write_all(&self.input));
+        let output = child.wait_with_output().unwrap();
+        Ran {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            complaints: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
