@@ -122,10 +122,12 @@ impl Config {
         let drain_deadline = sources.read("drain-deadline", value::deadline);
         let connection = read_connection(sources);
         let hosts = sources.read_all("host", CanonicalHost::parse);
-        let normalise = read_normalise(sources, platform, hosts.clone()?.into_iter().next());
+        let canonical = hosts.iter().flatten().next().cloned();
+        let normalise = read_normalise(sources, platform, canonical);
         let routes = read_routes(sources, platform);
         let start_limit = sources.read("start-limit", value::deadline);
-        let upstream = read_upstream(sources, need);
+        let client_idle = connection.map(|settings| settings.deadlines.body_idle);
+        let upstream = read_upstream(sources, need, client_idle);
         let ready_interval = sources.read("ready-interval", value::deadline);
         let ready_deadline = sources.read("ready-deadline", value::deadline);
         let log = read_log(sources);
@@ -302,7 +304,11 @@ fn read_routes(sources: &mut Sources, platform: Platform) -> Option<route::Setti
     })
 }
 
-fn read_upstream(sources: &mut Sources, need: Need) -> Option<upstream::Settings> {
+fn read_upstream(
+    sources: &mut Sources,
+    need: Need,
+    client_idle: Option<Duration>,
+) -> Option<upstream::Settings> {
     let address = sources.read_all("upstream", value::upstream);
     let connect = sources.read("upstream-connect-deadline", value::deadline);
     let response = sources.read("upstream-response-deadline", value::deadline);
@@ -326,7 +332,12 @@ fn read_upstream(sources: &mut Sources, need: Need) -> Option<upstream::Settings
     };
     Some(upstream::Settings {
         address,
-        deadlines: upstream::Deadlines { connect: connect?, response: response?, idle: idle? },
+        deadlines: upstream::Deadlines {
+            connect: connect?,
+            response: response?,
+            idle: idle?,
+            client_idle: client_idle?,
+        },
         keep_alive: keep_alive?,
         proxy_protocol: proxy_protocol?,
     })

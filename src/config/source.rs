@@ -85,11 +85,13 @@ impl Sources {
         let (mut file, path) = sources.read_file(&flags, environment);
         for setting in SETTINGS {
             let variable = setting.variable();
+            // Taken in any case: what a stronger source overrides is not unknown.
+            let written = file.remove(setting.name);
             let (values, origin) = if let Some(values) = flags.settings.remove(setting.name) {
                 (values, Origin::Flag(setting.name))
             } else if let Some(text) = environment.get(&variable) {
                 (split(setting, text), Origin::Variable(variable))
-            } else if let Some(value) = file.remove(setting.name) {
+            } else if let Some(value) = written {
                 (sources.texts(setting, value, &path), Origin::File(path.clone()))
             } else {
                 let default = setting.default;

@@ -4,12 +4,14 @@
 //! Must not know: sockets, what the line looks like.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::guard::Vital;
 use super::upstream;
@@ -40,11 +42,43 @@ impl Reporter {
     }
 }
 
+/// When an answer was last asked for more, where nothing else tells whether its client reads: on a
+/// stream of HTTP/2.
+#[derive(Debug, Default)]
+pub struct Pace {
+    handed: Mutex<Option<Instant>>,
+}
+
+tokio::task_local! {
+    /// The pace of the stream whose task this is.
+    static PACE: Arc<Pace>;
+}
+
+impl Pace {
+    /// Runs `stream` so that its answer tells its pace here.
+    pub async fn watch(self: Arc<Self>, stream: impl Future<Output = ()>) {
+        PACE.scope(self, stream).await;
+    }
+
+    /// Whether content was handed out and no more was asked for since, for `patience`.
+    pub fn is_stalled(&self, patience: Duration) -> bool {
+        let handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.is_some_and(|since| since.elapsed() >= patience)
+    }
+
+    fn tell(&self, handed: Option<Instant>) {
+        *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = handed;
+    }
+}
+
 /// The content of an answer.
 #[derive(Debug)]
 pub struct Body {
     content: Content,
     ending: Ending,
+    pace: Option<Arc<Pace>>,
+    /// An error waits until what was read before it is on its way.
+    failure: Option<upstream::Error>,
 }
 
 /// Where the content comes from.
@@ -102,7 +136,8 @@ impl Body {
     /// Content whose end is told by `ending`.
     pub fn new(content: Content, mut ending: Ending) -> Self {
         ending.is_complete = content.is_end();
-        Self { content, ending }
+        let pace = PACE.try_with(Arc::clone).ok();
+        Self { content, ending, pace, failure: None }
     }
 }
 
@@ -124,27 +159,41 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
         let this = &mut *self;
+        if let Some(why) = this.failure.take() {
+            return Poll::Ready(Some(Err(why)));
+        }
+        if let Some(pace) = &this.pace {
+            pace.tell(None);
+        }
         let frame = match &mut this.content {
             Content::Own(bytes) if bytes.is_empty() => None,
             Content::Own(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Content::Upstream(body) => match body.poll_frame(cx) {
-                Poll::Ready(frame) => frame,
-                Poll::Pending => return Poll::Pending,
-            },
+            Content::Upstream(body) => ready!(body.poll_frame(cx)),
         };
-        let record = &mut this.ending.record;
-        match &frame {
+        let ending = &mut this.ending;
+        match frame {
             Some(Ok(frame)) => {
-                record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                this.ending.is_complete = this.content.is_end();
+                ending.record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                ending.is_complete = this.content.is_end();
+                if let Some(pace) = &this.pace {
+                    pace.tell(Some(Instant::now()));
+                }
+                Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(why)) => {
-                record.code = Some(why.code());
-                record.cause = Some(why.to_string());
+                ending.record.code = Some(why.code());
+                ending.record.cause = Some(why.to_string());
+                // hyper drops what it has not written when it meets an error: the header section
+                // would be lost, and silence tells a front end to send the request again.
+                this.failure = Some(why);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
-            None => this.ending.is_complete = true,
+            None => {
+                ending.is_complete = true;
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -3,7 +3,6 @@
 //! Owns: the accept loop, the connection limit, which thread serves a connection, its end.
 //! Must not know: what a request means.
 
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 
 use super::connection::{self, Settings, last_call};
@@ -72,6 +71,7 @@ pub async fn accept(
     let (alive, mut all_gone) = mpsc::channel(1);
     let counters = Arc::clone(&share.gateway.reporter.counters);
     let gateway = Arc::clone(&share.gateway);
+    let farewells = Arc::new(Semaphore::new(FAREWELLS));
     let mut last_call = pin!(last_call(&gateway.readiness));
     loop {
         let accepted = tokio::select! {
@@ -81,7 +81,7 @@ pub async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 if counters.connections.load(Ordering::Relaxed) >= connection_limit {
-                    turn_away(&stream, peer, &share.gateway);
+                    turn_away(stream, peer, &share.gateway, &farewells);
                 } else if let Some(stream) = hand_over(stream, peer, &share, &colleagues) {
                     share.serve(stream, peer, alive.clone());
                 }
@@ -162,14 +162,24 @@ fn hand_over(
     None
 }
 
-/// Answers 503 without waiting for a request: what fits into the socket's buffer is sent.
-fn turn_away(stream: &TcpStream, peer: SocketAddr, gateway: &Gateway) {
+/// Answers 503 without waiting for a request. A few at a time are also listened to for a moment, so
+/// that closing does not destroy the answer; beyond them, a client may see a reset.
+fn turn_away(stream: TcpStream, peer: SocketAddr, gateway: &Gateway, places: &Arc<Semaphore>) {
     let code = Code::TooManyConnections;
-    // The words are short and the buffer is new; a client that gets none sees a closed connection.
-    let said: io::Result<usize> = stream.try_write(&respond::last_words(code));
-    let cause = match said {
-        Ok(_) => "--connection-limit is reached".to_owned(),
-        Err(why) => format!("--connection-limit is reached, and the answer failed: {why}"),
-    };
+    let cause = "--connection-limit is reached".to_owned();
     gateway.reporter.report(&Record::unread(peer, code, cause));
+    let words = respond::last_words(code);
+    match Arc::clone(places).try_acquire_owned() {
+        Ok(place) => {
+            tokio::spawn(async move {
+                connection::say_goodbye(stream, &words).await;
+                drop(place);
+            });
+        }
+        // The words are short and the socket's buffer is empty: it takes them or is gone.
+        Err(_) => drop(stream.try_write(&words)),
+    }
 }
+
+/// So many clients over the connection limit are listened to at once.
+const FAREWELLS: usize = 64;

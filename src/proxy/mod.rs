@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::ACCEPT;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -38,6 +38,7 @@ use crate::readiness::Readiness;
 use crate::telemetry::Record;
 use body::{Body, Content, Ending, Reporter};
 use connection::Client;
+use guard::{Refusal, check_parsed};
 use normalise::{Journal, Normaliser};
 use probe::Probes;
 use respond::Form;
@@ -74,6 +75,9 @@ pub enum Error {
         /// The target.
         target: Uri,
     },
+    /// A request of HTTP/2 breaks a rule that the guard keeps in HTTP/1.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Step 2 failed.
     #[error(transparent)]
     Normalise(#[from] normalise::Error),
@@ -87,25 +91,46 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::NotServed { .. } => Code::NotServed,
+            Self::Refused(why) => why.code(),
             Self::Normalise(why) => why.code(),
             Self::Upstream(why) => why.code(),
         }
     }
 }
 
+/// The client left, or is not served any more; its connection tells it why, if it still listens.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client left")]
+pub struct Left;
+
 /// An answer before its end is reported.
 type Answer = Response<Content>;
 
 impl Gateway {
-    /// Answers one request; the client always gets a response.
-    pub async fn handle(&self, request: Request<Incoming>, client: Arc<Client>) -> Response<Body> {
+    /// Takes note of a request before anything is done about it.
+    ///
+    /// It runs as the request comes out of the parser: from then on the guard keeps the next one.
+    pub fn begin(&self, request: &Request<Incoming>, client: &Client) -> Ending {
+        let vital = Arc::clone(&client.vital);
+        Ending::begin(begin_record(request, client), self.reporter.clone(), vital)
+    }
+
+    /// Answers one request. The client always gets a response, unless it has left.
+    ///
+    /// # Errors
+    ///
+    /// [`Left`]: nobody is there to answer.
+    pub async fn handle(
+        &self,
+        request: Request<Incoming>,
+        client: Arc<Client>,
+        mut ending: Ending,
+    ) -> Result<Response<Body>, Left> {
         let accept = request.headers().get(ACCEPT).cloned();
         let is_head = request.method() == Method::HEAD;
-        let record = begin_record(&request, &client);
-        let vital = Arc::clone(&client.vital);
-        let mut ending = Ending::begin(record, self.reporter.clone(), vital);
         let answer = match self.answer(request, &client, &mut ending.record).await {
             Ok(answer) => answer,
+            Err(why) if why.code() == Code::ClientLeft => return Err(Left),
             Err(why) => {
                 ending.record.code = Some(why.code());
                 ending.record.cause = Some(chain(&why));
@@ -113,7 +138,7 @@ impl Gateway {
             }
         };
         ending.record.status = answer.status().as_u16();
-        answer.map(|content| Body::new(content, ending))
+        Ok(answer.map(|content| Body::new(content, ending)))
     }
 
     async fn answer(
@@ -124,6 +149,9 @@ impl Gateway {
     ) -> Result<Answer, Error> {
         admit(&request)?;
         let (mut head, content) = request.into_parts();
+        if head.version == Version::HTTP_2 {
+            check_parsed(&head, &client.limits)?;
+        }
         let mut journal = Journal::new(self.witness.is_some());
         let before = self.witness.is_some().then(|| head.clone());
         let seen = self.normaliser.normalise(&mut head, client.peer, &mut journal)?;

@@ -26,3 +26,4 @@ mod log;
 mod explain;
 mod config;
 mod demo;
+mod tidy;

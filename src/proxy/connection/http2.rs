@@ -3,7 +3,7 @@
 //! Owns: its limits and its orderly end.
 //! Must not know: what a request asks for.
 
-use std::convert::Infallible;
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::rewound::Rewound;
 use super::{Client, Settings, last_call};
 use crate::proxy::Gateway;
+use crate::proxy::body::Pace;
 
 /// Serves a connection, of which `held` has been read, until it ends.
 pub(super) async fn serve<S>(
@@ -32,12 +33,13 @@ pub(super) async fn serve<S>(
     let vital = Arc::clone(&client.vital);
     let readiness = Arc::clone(&gateway.readiness);
     let service = service_fn(move |request| {
+        let ending = gateway.begin(&request, &client);
         let (gateway, client) = (Arc::clone(&gateway), Arc::clone(&client));
-        async move { Ok::<_, Infallible>(gateway.handle(request, client).await) }
+        async move { gateway.handle(request, client, ending).await }
     });
     let io = TokioIo::new(Rewound::new(stream, held));
     let mut connection = pin!(
-        http2::Builder::new(TokioExecutor::new())
+        http2::Builder::new(Streams { patience: settings.deadlines.body_idle })
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAM_LIMIT)
             .max_header_list_size(u32::try_from(settings.limits.header_bytes).unwrap_or(u32::MAX))
@@ -80,3 +82,30 @@ const STREAM_LIMIT: u32 = 128;
 const RESET_LIMIT: usize = 32;
 
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs the streams of a connection, each until it ends or its client takes nothing for too long:
+/// a stalled stream holds a worker of the application, and pings are answered all the same.
+#[derive(Clone, Copy, Debug)]
+struct Streams {
+    patience: Duration,
+}
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let patience = self.patience;
+        tokio::spawn(async move {
+            let pace = Arc::new(Pace::default());
+            let mut stream = pin!(Arc::clone(&pace).watch(stream));
+            loop {
+                tokio::select! {
+                    () = &mut stream => return,
+                    // Dropping the stream resets it.
+                    () = sleep(patience) => if pace.is_stalled(patience) { return },
+                }
+            }
+        });
+    }
+}

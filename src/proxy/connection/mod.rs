@@ -7,7 +7,6 @@ mod opening;
 mod http2;
 mod rewound;
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -29,7 +28,7 @@ use super::{Gateway, respond};
 use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
-use opening::{PREFACE, open, read_opening};
+use opening::{Opening, PREFACE, open, read_some};
 
 /// What a connection obeys.
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +52,15 @@ pub struct Client {
     pub may_upgrade: bool,
     /// The connection's vital signs.
     pub vital: Arc<Vital>,
+    /// The most its header sections may be.
+    pub limits: Limits,
     tunnel: Mutex<Option<(Stream, BytesMut)>>,
 }
 
 impl Client {
-    fn new(peer: SocketAddr, local: SocketAddr, may_upgrade: bool) -> Arc<Self> {
+    fn new(peer: SocketAddr, local: SocketAddr, may_upgrade: bool, limits: Limits) -> Arc<Self> {
         let vital = Arc::new(Vital::new());
-        Arc::new(Self { peer, local, may_upgrade, vital, tunnel: Mutex::new(None) })
+        Arc::new(Self { peer, local, may_upgrade, vital, limits, tunnel: Mutex::new(None) })
     }
 
     /// Joins this connection to `stream` once the answer has gone out.
@@ -100,19 +101,23 @@ pub async fn serve<S>(
         () = last_call(&gateway.readiness) => return,
     };
     let (peer, held) = match opening {
-        Ok(Some(opening)) => opening,
-        // It came and went: load balancers and Container Apps probe like this (facts, 4.5).
-        Ok(None) => return,
-        Err(why) => {
+        Opening::Speaks(peer, held) => (peer, held),
+        Opening::Silent => return,
+        Opening::Overdue => {
+            report(peer, Refusal::HeaderDeadline, &gateway);
+            return say_goodbye(stream, &respond::last_words(Code::HeaderDeadline)).await;
+        }
+        Opening::NotProxied(why) => {
             let record = Record::unread(peer, Code::Malformed, why.to_string());
             return gateway.reporter.report(&record);
         }
     };
     if held.starts_with(PREFACE) {
-        let client = Client::new(peer, local, false);
+        let client = Client::new(peer, local, false, settings.limits);
         return Box::pin(http2::serve(stream, held, client, gateway, settings)).await;
     }
-    serve_http1(stream, held, Client::new(peer, local, true), gateway, settings).await;
+    serve_http1(stream, held, Client::new(peer, local, true, settings.limits), gateway, settings)
+        .await;
 }
 
 async fn serve_http1<S>(
@@ -130,24 +135,24 @@ async fn serve_http1<S>(
             End::Closed => return,
             End::Parked(idle, rest) => {
                 (stream, held) = (idle, rest);
-                let woken = tokio::select! {
-                    woken = read_opening(&mut stream, &mut held, settings.deadlines.idle) => woken,
-                    () = last_call(&gateway.readiness) => Ok(false),
+                let is_woken = tokio::select! {
+                    woken = read_some(&mut stream, &mut held, settings.deadlines.idle) => woken,
+                    () = last_call(&gateway.readiness) => false,
                 };
-                if !matches!(woken, Ok(true)) {
+                if !is_woken {
                     // An orderly end between two requests; the client may have gone already.
                     return drop(stream.shutdown().await);
                 }
             }
             End::Refused(stream, refusal) => {
-                let code = refusal.code();
-                if !client.vital.was_refused_in_flight() {
-                    let record = Record::unread(client.peer, code, refusal.to_string());
-                    gateway.reporter.report(&record);
+                let vital = &client.vital;
+                // A request in flight reports its end itself.
+                if !vital.was_refused_in_flight() {
+                    report(client.peer, refusal, &gateway);
                 }
                 // Where a part of an answer is out, a second one would be taken for its content.
-                if !client.vital.has_answered() && code != Code::ClientLeft {
-                    say_goodbye(stream, &respond::last_words(code)).await;
+                if !vital.has_answered() && refusal.code() != Code::ClientLeft {
+                    say_goodbye(stream, &respond::last_words(refusal.code())).await;
                 }
                 return;
             }
@@ -175,13 +180,16 @@ where
     let vital = &client.vital;
     let guard = Guard::new(stream, held, settings.limits, Arc::clone(vital));
     let service = service_fn(|request| {
+        let ending = gateway.begin(&request, client);
         let (gateway, client) = (Arc::clone(gateway), Arc::clone(client));
-        async move { Ok::<_, Infallible>(gateway.handle(request, client).await) }
+        async move { gateway.handle(request, client, ending).await }
     });
     let mut connection = http1::Builder::new()
         // The guard and its vital signs keep these; hyper's own timer costs 3 % (perf, A4).
         .header_read_timeout(None)
         .max_headers(settings.limits.header_count)
+        // The guard passes on whole header sections; room for one and what is read with it.
+        .max_buf_size(settings.limits.header_bytes + BUFFER)
         // A client that closes its side has left: nobody sends half-closed requests here.
         .half_close(false)
         .keep_alive(true)
@@ -258,9 +266,14 @@ async fn ended<S: AsyncWrite + AsyncRead + Unpin>(
     End::Closed
 }
 
+/// Reports a client whose request was not read.
+fn report(peer: SocketAddr, refusal: Refusal, gateway: &Gateway) {
+    gateway.reporter.report(&Record::unread(peer, refusal.code(), refusal.to_string()));
+}
+
 /// Sends the last answer of a connection and waits a moment for the client to take it: closing at
 /// once, with bytes unread, would destroy the answer on its way (RFC 9112 §9.6).
-async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, words: &[u8]) {
+pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, words: &[u8]) {
     let goodbye = async {
         stream.write_all(words).await?;
         stream.shutdown().await?;
@@ -314,6 +327,10 @@ pub(super) async fn last_call(readiness: &Readiness) {
     readiness.draining().await;
     tokio::time::sleep(LAST_CALL).await;
 }
+
+/// What hyper may hold of a connection beside its header section: much, so that large content
+/// takes few reads (perf, A4).
+const BUFFER: usize = 400 * 1024;
 
 const LAST_CALL: Duration = Duration::from_millis(300);
 

@@ -5,17 +5,20 @@
 //! Must not know: what a request asks for, who sent it, what is done about a deadline.
 
 mod framing;
+mod grammar;
+mod parsed;
 mod vital;
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub use framing::{Framing, Limits, Scanned};
+pub use parsed::check_parsed;
 pub use vital::{Deadlines, Verdict, Vital};
 
 use crate::code::Code;
@@ -115,15 +118,20 @@ impl Refusal {
 pub struct Guard<S> {
     stream: S,
     framing: Framing,
-    /// Bytes that have been read and not passed on: the opening, or a pipelined request.
+    /// Bytes that have been read and not passed on: the opening, an incomplete header section, or a
+    /// pipelined request.
     held: BytesMut,
+    /// So many of them, from the front, are the beginning of a header section.
+    scanned: usize,
+    /// So many of them, from the front, may pass.
+    cleared: usize,
     vital: Arc<Vital>,
 }
 
 impl<S> Guard<S> {
     /// Guards `stream`, of which the bytes in `held` have been read already.
     pub fn new(stream: S, held: BytesMut, limits: Limits, vital: Arc<Vital>) -> Self {
-        Self { stream, framing: Framing::new(limits), held, vital }
+        Self { stream, framing: Framing::new(limits), held, scanned: 0, cleared: 0, vital }
     }
 
     /// Gives back the stream and what was read from it and not passed on.
@@ -131,44 +139,61 @@ impl<S> Guard<S> {
         (self.stream, self.held)
     }
 
-    /// Checks what was read into `buf` behind `before`; holds back what belongs to a later request.
-    fn check(
+    /// Scans what is held, until a part of it may pass or more is needed.
+    ///
+    /// The parser never sees an incomplete header section: it would judge it before the guard has,
+    /// in its own words.
+    fn scan_held(&mut self, waker: &Waker) -> Poll<Result<(), Refusal>> {
+        if self.framing.is_at_boundary() && !self.vital.admits_next(waker) {
+            // A pipelined request waits until the one before it has been answered: whatever is
+            // wrong with it, the earlier answer is not harmed.
+            return Poll::Pending;
+        }
+        let scanned = self.framing.scan(self.held.get(self.scanned..).unwrap_or_default())?;
+        self.vital.was_read(self.framing.is_in_head(), self.framing.is_at_boundary());
+        self.scanned += scanned.taken;
+        if !self.framing.is_in_head() {
+            self.cleared = std::mem::take(&mut self.scanned);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Looks at bytes that came straight into the parser's buffer. Returns whether they may stay
+    /// there; if not, they are held.
+    fn admit_fresh(
         &mut self,
         buf: &mut ReadBuf<'_>,
         before: usize,
-        cx: &Context<'_>,
-    ) -> Poll<io::Result<()>> {
+        waker: &Waker,
+    ) -> Poll<Result<bool, Refusal>> {
         let fresh = buf.filled().get(before..).unwrap_or_default();
-        if fresh.is_empty() || self.vital.is_tunnel() {
-            return Poll::Ready(Ok(()));
-        }
-        if self.framing.is_at_boundary() && !self.vital.admits_next(cx.waker()) {
-            // A pipelined request waits until the one before it has been answered: whatever is
-            // wrong with it, the earlier answer is not harmed.
-            self.hold_back(buf, before);
-            return Poll::Pending;
-        }
-        match self.framing.scan(fresh) {
-            Ok(scanned) => {
-                if scanned.taken < fresh.len() {
-                    self.hold_back(buf, before + scanned.taken);
-                }
-                self.vital.was_read(self.framing.is_in_head(), self.framing.is_at_boundary());
-                Poll::Ready(Ok(()))
+        let may_scan = !self.framing.is_at_boundary() || self.vital.admits_next(waker);
+        if self.held.is_empty() && may_scan {
+            let scanned = self.framing.scan(fresh)?;
+            self.vital.was_read(self.framing.is_in_head(), self.framing.is_at_boundary());
+            if !self.framing.is_in_head() {
+                self.held.extend_from_slice(fresh.get(scanned.taken..).unwrap_or_default());
+                buf.set_filled(before + scanned.taken);
+                return Poll::Ready(Ok(true));
             }
-            Err(refusal) => {
-                buf.set_filled(before);
-                self.vital.refuse(refusal);
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refusal)))
-            }
+            self.scanned = scanned.taken;
         }
+        self.held.extend_from_slice(fresh);
+        buf.set_filled(before);
+        if may_scan { Poll::Ready(Ok(false)) } else { Poll::Pending }
     }
 
-    fn hold_back(&mut self, buf: &mut ReadBuf<'_>, from: usize) {
-        let rest = self.held.split();
-        self.held.extend_from_slice(buf.filled().get(from..).unwrap_or_default());
-        self.held.unsplit(rest);
-        buf.set_filled(from);
+    fn refuse(&self, refusal: Refusal) -> Poll<io::Result<()>> {
+        self.vital.refuse(refusal);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refusal)))
+    }
+
+    /// Passes on what is held, up to `limit` bytes of it.
+    fn give(&mut self, buf: &mut ReadBuf<'_>, limit: usize) {
+        let length = limit.min(buf.remaining());
+        buf.put_slice(self.held.get(..length).unwrap_or_default());
+        self.held.advance(length);
+        self.cleared = self.cleared.saturating_sub(length);
     }
 }
 
@@ -180,20 +205,35 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
-        if this.held.is_empty() {
-            match Pin::new(&mut this.stream).poll_read(cx, buf) {
-                Poll::Ready(result) => result?,
-                Poll::Pending => {
-                    this.vital.waits_for_bytes();
-                    return Poll::Pending;
+        loop {
+            let is_tunnel = this.vital.is_tunnel();
+            if this.cleared > 0 || (is_tunnel && !this.held.is_empty()) {
+                let limit = if is_tunnel { this.held.len() } else { this.cleared };
+                this.give(buf, limit);
+                return Poll::Ready(Ok(()));
+            }
+            if this.held.len() > this.scanned {
+                match ready!(this.scan_held(cx.waker())) {
+                    Ok(()) => continue,
+                    Err(refusal) => return this.refuse(refusal),
                 }
             }
-        } else {
-            let length = this.held.len().min(buf.remaining());
-            buf.put_slice(this.held.get(..length).unwrap_or_default());
-            this.held.advance(length);
+            if Pin::new(&mut this.stream).poll_read(cx, buf)?.is_pending() {
+                this.vital.waits_for_bytes();
+                return Poll::Pending;
+            }
+            if is_tunnel || buf.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(this.admit_fresh(buf, before, cx.waker())) {
+                Ok(true) => return Poll::Ready(Ok(())),
+                Ok(false) => {}
+                Err(refusal) => {
+                    buf.set_filled(before);
+                    return this.refuse(refusal);
+                }
+            }
         }
-        this.check(buf, before, cx)
     }
 }
 
@@ -204,7 +244,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.vital.was_written(result.is_pending());
+        self.vital.was_written(result.is_pending(), is_interim(bytes));
         result
     }
 
@@ -223,11 +263,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.vital.was_written(result.is_pending());
+        let is_interim = slices.first().is_some_and(|slice| is_interim(slice));
+        self.vital.was_written(result.is_pending(), is_interim);
         result
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
+}
+
+/// Whether these bytes are a 100 (Continue), after which the answer is still to come.
+fn is_interim(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.1 100 ")
 }

@@ -151,9 +151,9 @@ impl Vital {
         signs.last_event = now;
     }
 
-    pub(super) fn was_written(&self, is_blocked: bool) {
+    pub(super) fn was_written(&self, is_blocked: bool, is_interim: bool) {
         let mut signs = self.signs();
-        signs.has_answered = true;
+        signs.has_answered |= !is_interim;
         if is_blocked {
             signs.write_blocked_since.get_or_insert_with(Instant::now);
         } else {
@@ -243,9 +243,9 @@ mod tests {
 
         vital.was_read(false, true);
         assert!(matches!(at(400), Verdict::KeepOn(_)), "the application is at work");
-        vital.was_written(true);
+        vital.was_written(true, false);
         assert_eq!(at(60), Verdict::Overdue(Refusal::Stalled));
-        vital.was_written(false);
+        vital.was_written(false, false);
         vital.end();
         assert_eq!(at(1), Verdict::Park);
     }
@@ -266,7 +266,7 @@ mod tests {
         let vital = Vital::new();
         vital.was_read(false, true);
         vital.begin();
-        vital.was_written(false);
+        vital.was_written(false, false);
         vital.end();
         assert!(vital.has_answered());
         vital.refuse(Refusal::BareLineFeed);
@@ -275,7 +275,7 @@ mod tests {
         let vital = Vital::new();
         vital.was_read(false, false);
         vital.begin();
-        vital.was_written(false);
+        vital.was_written(false, false);
         vital.refuse(Refusal::BadChunk);
         assert!(vital.has_answered());
         assert!(vital.was_refused_in_flight());

@@ -3,6 +3,7 @@
 //! Owns: what the fields bring to light, the meaning of Connection's options, the sound upgrade.
 //! Must not know: who the client is, what is done about a field.
 
+use http::header::COOKIE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
 
@@ -18,6 +19,8 @@ pub(super) struct Evidence {
     pub(super) upgrade: Option<HeaderValue>,
     pub(super) original_host: Option<HeaderValue>,
     pub(super) client_port: bool,
+    /// Lines of Cookie: HTTP/2 may send one for each cookie.
+    pub(super) cookies: usize,
     /// Fields that end here, each with the reason.
     pub(super) dropped: Vec<(HeaderName, &'static str)>,
     /// Fields that must agree with the client.
@@ -38,6 +41,7 @@ impl Evidence {
                 evidence.drop(name, "servers disagree whether `_` is `-`");
                 continue;
             }
+            evidence.cookies += usize::from(name == COOKIE);
             let Some((name, rule)) = rules.find(name) else { continue };
             match rule {
                 Rule::Chain => evidence.has_front_end = true,

@@ -27,7 +27,7 @@ use crate::code::Code;
 use client::Client;
 use evidence::Evidence;
 use fields::Rules;
-use rewrite::{X_FORWARDED_PROTO, drop_fields, write, write_client, write_upgrade};
+use rewrite::{X_FORWARDED_PROTO, drop_fields, join_cookies, write, write_client, write_upgrade};
 
 /// Where forebay runs, and so whose fields describe the visitor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -206,6 +206,9 @@ impl Normaliser {
         write(headers, HOST, host, why, journal);
         drop_fields(headers, &evidence, client.passed_edge, journal);
         write_upgrade(headers, &evidence, seen.is_upgrade, journal);
+        if evidence.cookies > 1 {
+            join_cookies(headers, journal);
+        }
         write_client(headers, client, self.settings.forwarded, &evidence, journal);
         write(
             headers,

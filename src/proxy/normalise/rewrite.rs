@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, COOKIE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Forwarded;
@@ -58,6 +58,21 @@ pub(super) fn write_upgrade(
     }
     if headers.contains_key(CONNECTION) {
         remove(headers, &CONNECTION, "it ends at the next hop (RFC 9110, 7.6.1)", journal);
+    }
+}
+
+/// Makes one line of several cookie lines (RFC 9113 §8.2.3): gunicorn would join them with commas.
+pub(super) fn join_cookies(headers: &mut HeaderMap, journal: &mut Journal) {
+    let mut joined = Vec::new();
+    for value in headers.get_all(COOKIE) {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b"; ");
+        }
+        joined.extend_from_slice(value.as_bytes());
+    }
+    // Values that were sound apart are sound together.
+    if let Ok(value) = HeaderValue::from_bytes(&joined) {
+        write(headers, COOKIE, value, "one line holds all cookies (RFC 9113, 8.2.3)", journal);
     }
 }
 

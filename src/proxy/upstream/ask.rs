@@ -200,7 +200,12 @@ mod tests {
         let second = Duration::from_secs(1);
         let upstream = Settings {
             address: Address::Tcp { host: "127.0.0.1".to_owned(), port: 1 },
-            deadlines: Deadlines { connect: second, response: second, idle: second },
+            deadlines: Deadlines {
+                connect: second,
+                response: second,
+                idle: second,
+                client_idle: second,
+            },
             keep_alive: Duration::ZERO,
             proxy_protocol: None,
         };

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Where the application listens.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,7 +42,8 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Connects. A name is looked up each time, since the application may have moved.
+    /// Connects. A name is looked up each time, since the application may have moved. A full backlog
+    /// is waited for: the caller sets the deadline.
     ///
     /// # Errors
     ///
@@ -58,10 +59,19 @@ impl Address {
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
-            Self::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Self::Unix(path) => loop {
+                match UnixStream::connect(path).await {
+                    // The backlog is full, for which a unix socket does not wait by itself.
+                    Err(why) if why.kind() == io::ErrorKind::WouldBlock => sleep(AGAIN).await,
+                    result => return result.map(Stream::Unix),
+                }
+            },
         }
     }
 }
+
+/// Between two tries of a unix socket whose backlog is full.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// A stream to the application.
 #[derive(Debug)]

@@ -30,6 +30,8 @@ pub struct Deadlines {
     pub response: Duration,
     /// Between two pieces of an answer's content.
     pub idle: Duration,
+    /// Between two pieces of the request's content, which the client sends.
+    pub client_idle: Duration,
 }
 
 /// A request on its way and its answer.
@@ -40,8 +42,10 @@ pub(super) struct Exchange {
     sending: Sending,
     /// Set when it is first waited for; moved on lazily, when it fires too early.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// The application owes something since then.
+    /// Whoever is waited for owes something since then.
     since: Instant,
+    /// Whether the client is waited for, and not the application.
+    awaits_client: bool,
     deadlines: Deadlines,
 }
 
@@ -76,7 +80,15 @@ impl Exchange {
         let is_chunked = matches!(body, Some((_, Length::Chunked)));
         let body = body.map(|(body, _)| body);
         let sending = Sending { text: head, content: Bytes::new(), tail: b"", body, is_chunked };
-        Self { connection, method, sending, alarm: None, since: Instant::now(), deadlines }
+        Self {
+            connection,
+            method,
+            sending,
+            alarm: None,
+            since: Instant::now(),
+            awaits_client: false,
+            deadlines,
+        }
     }
 
     /// Sends the request and reads the answer's header section. The request's content may still be
@@ -108,8 +120,10 @@ impl Exchange {
                     return Poll::Ready(Err(Error::ClosedEarly { was_silent }));
                 }
                 Poll::Ready(Ok(_)) => {}
-                // While the client is still sending, its own deadlines hold.
-                Poll::Pending if !is_sent => return Poll::Pending,
+                Poll::Pending if !is_sent && self.awaits_client => {
+                    ready!(self.poll_alarm(self.deadlines.client_idle, cx));
+                    return Poll::Ready(Err(Error::ClientIdle));
+                }
                 Poll::Pending => {
                     ready!(self.poll_alarm(self.deadlines.response, cx));
                     return Poll::Ready(Err(Error::ResponseDeadline));
@@ -126,8 +140,14 @@ impl Exchange {
         loop {
             if self.sending.body.is_some() && self.sending.has_room() {
                 match self.sending.poll_fill(cx) {
-                    Poll::Ready(result) => result?,
-                    Poll::Pending if self.sending.is_empty() => return Poll::Pending,
+                    Poll::Ready(result) => {
+                        result?;
+                        self.since = Instant::now();
+                    }
+                    Poll::Pending if self.sending.is_empty() => {
+                        self.awaits_client = true;
+                        return Poll::Pending;
+                    }
                     Poll::Pending => {}
                 }
             }
@@ -137,6 +157,7 @@ impl Exchange {
                 }
                 return Poll::Ready(Ok(()));
             };
+            self.awaits_client = false;
             match ready!(Pin::new(&mut self.connection.stream).poll_write(cx, bytes)) {
                 Ok(written) if written > 0 => {
                     self.sending.advance(written);

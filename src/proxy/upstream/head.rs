@@ -64,7 +64,8 @@ const FIELD_LIMIT: usize = 128;
 pub(super) fn write_request(out: &mut BytesMut, request: &Parts, length: Length) {
     let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
     out.extend_from_slice(request.method.as_str().as_bytes());
-    out.extend_from_slice(b" ");
+    // RFC 9112 §3.2.1: an absolute target without a path is the root.
+    out.extend_from_slice(if target.starts_with(['/', '*']) { b" " } else { b" /" });
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     for (name, value) in &request.headers {

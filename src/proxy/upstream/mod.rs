@@ -84,6 +84,9 @@ pub enum Error {
     /// The answer's content stopped before its end.
     #[error("the application's answer broke off")]
     BrokenOff,
+    /// The request's content stopped arriving.
+    #[error("no content arrived for --body-idle-deadline")]
+    ClientIdle,
     /// The request's content stopped before its end.
     #[error("the client left while it was sending")]
     ClientLeft(#[source] hyper::Error),
@@ -99,6 +102,7 @@ impl Error {
             Self::ResponseDeadline => Code::ResponseDeadline,
             Self::BadHead(_) | Self::UnaskedUpgrade => Code::BadResponse,
             Self::BrokenOff => Code::BrokenOff,
+            Self::ClientIdle => Code::BodyDeadline,
             Self::ClientLeft(_) => Code::ClientLeft,
         }
     }
