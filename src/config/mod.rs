@@ -62,10 +62,21 @@ pub struct Fault {
     pub setting: String,
     /// Where its text comes from.
     pub origin: String,
-    /// The text.
-    pub found: String,
-    /// What is wrong and how to mend it.
-    pub why: String,
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// How to mend it.
+    pub mend: String,
+}
+
+/// What is wrong with a setting.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Trouble {
+    /// This text means nothing.
+    Text(String),
+    /// Nobody set it, and there is no default.
+    Missing,
+    /// There is no such setting.
+    Unknown,
 }
 
 /// All faults of one start.
@@ -75,9 +86,16 @@ pub struct Faults(pub Vec<Fault>);
 impl std::fmt::Display for Faults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (place, fault) in self.0.iter().enumerate() {
-            let Fault { setting, origin, found, why } = fault;
-            let between = if place == 0 { "" } else { "\nerror: " };
-            write!(f, "{between}{setting} is `{found}`, set by {origin}\nmend:  {why}")?;
+            let Fault { setting, origin, trouble, mend } = fault;
+            f.write_str(if place == 0 { "" } else { "\nerror: " })?;
+            match trouble {
+                Trouble::Text(text) => write!(f, "{setting} is `{text}`, set by {origin}")?,
+                Trouble::Missing => write!(f, "{setting} is not set")?,
+                Trouble::Unknown => {
+                    write!(f, "there is no setting `{setting}`, found in {origin}")?;
+                }
+            }
+            write!(f, "\nmend:  {mend}")?;
         }
         Ok(())
     }
@@ -100,6 +118,9 @@ impl Config {
     /// [`Faults`], with every setting that cannot be obeyed.
     pub fn load(flags: Flags, environment: &Environment, need: Need) -> Result<Self, Faults> {
         let mut sources = Sources::collect(flags, environment);
+        if let Some((name, variable)) = platform::detect(environment) {
+            sources.platform_default("platform", name.to_owned(), variable);
+        }
         let platform = sources.read("platform", |text| platform::choose(text, environment));
         let platform = platform.unwrap_or(Platform::None);
         for (name, text, variable) in platform::defaults(platform, environment) {

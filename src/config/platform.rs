@@ -6,17 +6,27 @@
 use super::source::Environment;
 use crate::proxy::normalise::Platform;
 
+/// Finds the platform by the variable that only it sets: its name, and the variable.
+pub(super) fn detect(environment: &Environment) -> Option<(&'static str, &'static str)> {
+    [
+        ("app-service", "WEBSITE_SITE_NAME"),
+        ("container-apps", "CONTAINER_APP_NAME"),
+        ("kubernetes", "KUBERNETES_SERVICE_HOST"),
+    ]
+    .into_iter()
+    .find(|(_, variable)| environment.contains_key(*variable))
+}
+
 /// Reads `--platform`; `auto` looks for the variable that only one platform sets.
 pub(super) fn choose(text: &str, environment: &Environment) -> Result<Platform, String> {
-    let has = |name: &str| environment.contains_key(name);
     match text {
         "app-service" => Ok(Platform::AppService),
         "container-apps" => Ok(Platform::ContainerApps),
         "kubernetes" => Ok(Platform::Kubernetes),
-        "auto" if has("WEBSITE_SITE_NAME") => Ok(Platform::AppService),
-        "auto" if has("CONTAINER_APP_NAME") => Ok(Platform::ContainerApps),
-        "auto" if has("KUBERNETES_SERVICE_HOST") => Ok(Platform::Kubernetes),
-        "none" | "auto" => Ok(Platform::None),
+        "none" => Ok(Platform::None),
+        "auto" => {
+            detect(environment).map_or(Ok(Platform::None), |(name, _)| choose(name, environment))
+        }
         _ => {
             Err("write `auto`, `app-service`, `container-apps`, `kubernetes` or `none`".to_owned())
         }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::Fault;
 use super::setting::{SETTINGS, Setting};
+use super::{Fault, Trouble};
 
 /// The environment, as main read it.
 pub type Environment = BTreeMap<String, String>;
@@ -148,8 +148,8 @@ impl Sources {
                     self.faults.push(Fault {
                         setting: name.to_owned(),
                         origin: shown.origin.to_string(),
-                        found: text.clone(),
-                        why,
+                        trouble: Trouble::Text(text.clone()),
+                        mend: why,
                     });
                 }
             }
@@ -157,14 +157,15 @@ impl Sources {
         is_sound.then_some(values)
     }
 
-    /// Adds a fault of a setting whose text is sound in itself.
-    pub(super) fn fault(&mut self, name: &'static str, why: &str) {
-        let shown = self.shown.iter().find(|shown| shown.name == name);
+    /// Adds a fault of a setting whose text is sound in itself, or missing.
+    pub(super) fn fault(&mut self, name: &'static str, mend: &str) {
+        let Some(shown) = self.shown.iter().find(|shown| shown.name == name) else { return };
+        let is_missing = shown.values.is_empty();
         self.faults.push(Fault {
             setting: name.to_owned(),
-            origin: shown.map_or_else(String::new, |shown| shown.origin.to_string()),
-            found: shown.map_or_else(String::new, Shown::value),
-            why: why.to_owned(),
+            origin: shown.origin.to_string(),
+            trouble: if is_missing { Trouble::Missing } else { Trouble::Text(shown.value()) },
+            mend: mend.to_owned(),
         });
     }
 
@@ -197,8 +198,8 @@ impl Sources {
                 self.faults.push(Fault {
                     setting: "config".to_owned(),
                     origin: if is_named { "--config".to_owned() } else { "default".to_owned() },
-                    found: path.display().to_string(),
-                    why,
+                    trouble: Trouble::Text(path.display().to_string()),
+                    mend: why,
                 });
                 (toml::Table::new(), path)
             }
@@ -236,8 +237,8 @@ impl Sources {
             self.faults.push(Fault {
                 setting: setting.name.to_owned(),
                 origin: path.display().to_string(),
-                found,
-                why: why.to_owned(),
+                trouble: Trouble::Text(found),
+                mend: why.to_owned(),
             });
             Vec::new()
         })
@@ -265,7 +266,7 @@ fn unknown(name: &str, origin: &str) -> Fault {
     Fault {
         setting: name.to_owned(),
         origin: origin.to_owned(),
-        found: "set".to_owned(),
-        why: format!("there is no setting `{name}`; `forebay config` lists them all"),
+        trouble: Trouble::Unknown,
+        mend: "correct the name; `forebay config` lists all settings".to_owned(),
     }
 }

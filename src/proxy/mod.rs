@@ -27,6 +27,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::ACCEPT;
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -39,10 +40,10 @@ use crate::telemetry::Record;
 use body::{Body, Content, Ending, Reporter};
 use connection::Client;
 use guard::{Refusal, check_parsed};
-use normalise::{Journal, Normaliser};
+use normalise::{Journal, Normaliser, Seen};
 use probe::Probes;
 use respond::Form;
-use route::Route;
+use route::{Probe, Route};
 use upstream::{Incomer, Outgoing, Times, Upstream};
 
 /// Everything that a request meets on one data thread.
@@ -152,45 +153,63 @@ impl Gateway {
         if head.version == Version::HTTP_2 {
             check_parsed(&head, &client.limits)?;
         }
-        let mut journal = Journal::new(self.witness.is_some());
-        let before = self.witness.is_some().then(|| head.clone());
-        let seen = self.normaliser.normalise(&mut head, client.peer, &mut journal)?;
-        let route = route::choose(&self.routes, &head, &seen);
+        let (seen, route) = self.look(&mut head, client)?;
+        self.note(&seen, record);
+        match route {
+            Route::Probe(probe) => Ok(self.probe(probe, &head, record).await),
+            Route::Upstream => {
+                let request = Request::from_parts(head, content);
+                self.forward(request, &seen, client, record).await
+            }
+        }
+    }
+
+    /// Steps 2 and 3: makes the request normal and decides who answers it.
+    fn look(&self, head: &mut Parts, client: &Client) -> Result<(Seen, Route), Error> {
+        let Some(witness) = &self.witness else {
+            let seen = self.normaliser.normalise(head, client.peer, &mut Journal::default())?;
+            return Ok((seen, route::choose(&self.routes, head, &seen)));
+        };
+        let (before, mut journal) = (head.clone(), Journal::new(true));
+        let seen = self.normaliser.normalise(head, client.peer, &mut journal)?;
+        let route = route::choose(&self.routes, head, &seen);
+        let changes = journal.into_changes();
+        witness.saw(&mut head.headers, Sighting { number: 0, before, changes, seen, route });
+        Ok((seen, route))
+    }
+
+    /// Puts what was seen into the log line and the counters.
+    fn note(&self, seen: &Seen, record: &mut Record) {
         record.client = Some(seen.client);
         record.scheme = seen.scheme.as_str();
         record.is_disputed = seen.is_disputed;
         if seen.is_disputed {
             self.reporter.counters.disputed.fetch_add(1, Ordering::Relaxed);
         }
-        if let (Some(witness), Some(before)) = (&self.witness, before) {
-            let changes = journal.into_changes();
-            witness.saw(&mut head.headers, Sighting { number: 0, before, changes, seen, route });
-        }
-        match route {
-            Route::Probe(probe) => {
-                record.probe = Some(probe.name());
-                let answer = self.probes.answer(probe, &self.readiness).await;
-                record.code = answer.code();
-                Ok(own(respond::probe(answer), head.method == Method::HEAD))
-            }
-            Route::Upstream => {
-                let outgoing = Outgoing {
-                    client: SocketAddr::new(seen.client, seen.client_port),
-                    local: client.local,
-                    is_upgrade: seen.is_upgrade && client.may_upgrade,
-                    request: Request::from_parts(head, content),
-                };
-                self.forward(outgoing, client, record).await
-            }
-        }
     }
 
+    /// Step 4a.
+    async fn probe(&self, probe: Probe, head: &Parts, record: &mut Record) -> Answer {
+        record.probe = Some(probe.name());
+        let answer = self.probes.answer(probe, &self.readiness).await;
+        record.code = answer.code();
+        own(respond::probe(answer), head.method == Method::HEAD)
+    }
+
+    /// Step 4c.
     async fn forward(
         &self,
-        outgoing: Outgoing,
+        request: Request<Incoming>,
+        seen: &Seen,
         client: &Client,
         record: &mut Record,
     ) -> Result<Answer, Error> {
+        let outgoing = Outgoing {
+            request,
+            client: SocketAddr::new(seen.client, seen.client_port),
+            local: client.local,
+            is_upgrade: seen.is_upgrade && client.may_upgrade,
+        };
         let mut times = Times::default();
         let result = self.upstream.forward(outgoing, &mut times).await;
         record.connect = times.connect;
