@@ -56,7 +56,9 @@ fn all_faults_are_told_together_each_with_a_mend() {
         ("unknown", "", "forebay.toml"),
         ("upstream", "", ""),
     ] {
-        let fault = faults.iter().find(|fault| fault.starts_with(&format!("{setting} is ")));
+        let starts = [format!("{setting} is "), format!("there is no setting `{setting}`")];
+        let is_it = |fault: &&&str| starts.iter().any(|start| fault.starts_with(start));
+        let fault = faults.iter().find(is_it);
         let fault = fault.unwrap_or_else(|| panic!("{setting} is not in {}", ran.complaints));
         assert!(fault.contains(found) && fault.contains(origin), "{fault}");
         assert!(fault.contains("\nmend:  "), "{fault}");
