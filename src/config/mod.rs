@@ -184,6 +184,12 @@ impl Config {
         shown.map_or_else(|| "default".to_owned(), |shown| shown.origin.to_string())
     }
 
+    /// Whether the operator chose a setting, and not the platform or a default.
+    fn is_chosen(&self, name: &str) -> bool {
+        let shown = self.shown.iter().find(|shown| shown.name == name);
+        shown.is_some_and(|shown| !matches!(shown.origin, Origin::Platform(_) | Origin::Default))
+    }
+
     /// Every setting, its value and where it comes from.
     pub fn shown(&self) -> &[Shown] {
         &self.shown
@@ -239,6 +245,14 @@ impl Config {
             tracing::warn!(
                 mend = "set --host to a name that is in ALLOWED_HOSTS",
                 "no canonical host: requests to an IP address reach Django as they are"
+            );
+        }
+        if normalise.platform == Platform::Kubernetes && !self.is_chosen("platform") {
+            tracing::warn!(
+                mend =
+                    "say --platform kubernetes if an ingress stands in front, else --platform none",
+                "Kubernetes: X-Forwarded-For is believed as an ingress writes it; without an ingress \
+                 anybody can write it"
             );
         }
         if normalise.edges == Edges::FrontDoor(None) {
@@ -371,7 +385,9 @@ fn read_log(sources: &mut Sources) -> Option<telemetry::Settings> {
         _ => Err("write `json` or `text`".to_owned()),
     });
     let level = sources.read("log-level", |text| {
-        text.parse().map_err(|_| "write `error`, `warn`, `info`, `debug` or `trace`".to_owned())
+        let levels = ["error", "warn", "info", "debug"];
+        let level = if levels.contains(&text) { text.parse().ok() } else { None };
+        level.ok_or_else(|| "write `error`, `warn`, `info` or `debug`".to_owned())
     });
     let has_access_log = sources.read("access-log", value::switch);
     Some(telemetry::Settings { format: format?, level: level?, has_access_log: has_access_log? })

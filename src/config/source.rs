@@ -177,7 +177,7 @@ impl Sources {
     fn refuse_unknown_variables(&mut self, environment: &Environment) {
         let known: Vec<_> = SETTINGS.iter().map(Setting::variable).collect();
         for name in environment.keys().filter(|name| name.starts_with("FOREBAY_")) {
-            if name != CONFIG_VARIABLE && !known.contains(name) {
+            if name != CONFIG_VARIABLE && !known.contains(name) && !is_service(name, environment) {
                 self.faults.push(unknown(name, "the environment"));
             }
         }
@@ -243,6 +243,16 @@ impl Sources {
             Vec::new()
         })
     }
+}
+
+/// Whether Kubernetes set a variable: it describes every Service of a namespace to every pod, one
+/// that is called `forebay` too.
+fn is_service(name: &str, environment: &Environment) -> bool {
+    environment.contains_key("KUBERNETES_SERVICE_HOST")
+        && (name.ends_with("_SERVICE_HOST")
+            || name.contains("_SERVICE_PORT")
+            || name == "FOREBAY_PORT"
+            || name.starts_with("FOREBAY_PORT_"))
 }
 
 /// The variable that names the file.

@@ -132,3 +132,11 @@ fn an_upstream_is_needed_where_requests_are_served() {
     let faults = Config::load(Flags::default(), &Environment::new(), Need::Upstream).unwrap_err();
     assert_eq!(faults.0[0].setting, "upstream");
 }
+
+#[test]
+fn a_service_of_kubernetes_with_our_name_is_no_setting() {
+    let service = "FOREBAY_SERVICE_HOST=10.0.0.9\nFOREBAY_SERVICE_PORT_HTTP=8000
+        FOREBAY_PORT=tcp://10.0.0.9:8000\nFOREBAY_PORT_8000_TCP_ADDR=10.0.0.9";
+    assert!(load("", &format!("KUBERNETES_SERVICE_HOST=10.0.0.1\n{service}")).is_ok());
+    assert!(load("", service).is_err());
+}

@@ -187,7 +187,11 @@ impl Record {
         }
         if let Some(cause) = &self.cause {
             out.extend_from_slice(b": ");
-            clean(out, cause.as_bytes());
+            for word in cause.as_bytes().split(|&byte| byte == b' ') {
+                clean(out, word);
+                out.push(b' ');
+            }
+            out.pop();
         }
         out.push(b'\n');
     }
@@ -214,9 +218,10 @@ fn string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\",");
 }
 
-/// Writes text that cannot end the line or steer a terminal.
+/// Writes what a stranger sent so that it can neither end the line, nor look like another column,
+/// nor steer a terminal.
 fn clean(out: &mut Vec<u8>, value: &[u8]) {
-    out.extend(value.iter().map(|&byte| if byte.is_ascii_control() { b'?' } else { byte }));
+    out.extend(value.iter().map(|&byte| if byte.is_ascii_graphic() { byte } else { b'?' }));
 }
 
 #[cfg(test)]

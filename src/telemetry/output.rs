@@ -7,14 +7,17 @@
 //! that: lines go into a buffer, one thread writes them, and what does not fit is counted.
 
 use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The most bytes of lines that wait to be written. More are lost, and counted.
 const BUFFER_LIMIT: usize = 1024 * 1024;
+
+/// How long the last lines may take at the end of the process.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// How long the first line waits for others, so that a busy minute costs few writes.
 const GATHER: Duration = Duration::from_millis(10);
@@ -37,7 +40,7 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Writer {
     output: Arc<Output>,
-    thread: Option<JoinHandle<()>>,
+    ended: Receiver<()>,
 }
 
 impl Output {
@@ -49,10 +52,13 @@ impl Output {
     pub fn start(sink: impl Write + Send + 'static) -> io::Result<(Arc<Self>, Writer)> {
         let output = Arc::new(Self { waiting: Mutex::default(), changed: Condvar::new() });
         let writing = Arc::clone(&output);
-        let thread = std::thread::Builder::new()
-            .name("forebay-log".to_owned())
-            .spawn(move || writing.write_all(sink))?;
-        let writer = Writer { output: Arc::clone(&output), thread: Some(thread) };
+        let (end, ended) = sync_channel(1);
+        std::thread::Builder::new().name("forebay-log".to_owned()).spawn(move || {
+            writing.write_all(sink);
+            // Nobody waits where the writer was given up.
+            let _ = end.try_send(());
+        })?;
+        let writer = Writer { output: Arc::clone(&output), ended };
         Ok((output, writer))
     }
 
@@ -112,10 +118,8 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.output.waiting().is_closed = true;
         self.output.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // It ended, or panicked, which its own message tells.
-            drop(thread.join());
-        }
+        // It ended, or standard output stalls: then what is left is lost, and the process ends.
+        let _ = self.ended.recv_timeout(LAST_LINES);
     }
 }
 
@@ -158,7 +162,7 @@ mod tests {
     use std::sync::mpsc;
 
     /// A sink that waits for a permit before each write.
-    struct Gate(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
+    struct Gate(Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -135,3 +135,16 @@ fn a_tunnel_outlives_the_deadlines_of_requests() {
     wire.send("still");
     assert_eq!(text(&wire.bytes(5)), "still");
 }
+
+#[test]
+fn a_change_to_another_protocol_than_the_one_asked_for_is_refused() {
+    let application = Application::playing(|visit| {
+        if visit.head().is_some() {
+            visit.send(SWITCH.replace("websocket", "h2c"));
+            visit.rest();
+        }
+    });
+    let forebay = Forebay::before(&application);
+    let answer = forebay.connect().exchange(ASK);
+    assert_eq!((answer.status, answer.code()), (502, Some("FB-34")));
+}

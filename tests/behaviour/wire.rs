@@ -1,7 +1,7 @@
 //! Nothing that can be read in two ways reaches the application.
 
 use crate::support::wire::End;
-use crate::support::{Application, Forebay, find, text};
+use crate::support::{Application, Forebay, find, pattern, text};
 
 /// A request, and the status and code that it gets.
 type Case<'a> = (&'a str, u16, &'a str);
@@ -283,6 +283,26 @@ fn junk_behind_a_good_request_is_refused_after_the_good_answer() {
     for heard in application.heard_text() {
         assert!(!heard.contains("evil") && !heard.contains("junk"), "{heard}");
     }
+}
+
+#[test]
+fn junk_behind_a_good_request_waits_until_a_slow_reader_has_its_answer() {
+    let content = pattern(8_000_000);
+    let sent = content.clone();
+    let application = Application::playing(move |visit| {
+        if visit.request().is_some() {
+            visit.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", sent.len()));
+            visit.send(&sent);
+        }
+    });
+    let forebay = Forebay::before(&application);
+    let mut wire = forebay.connect();
+    wire.send("GET /good HTTP/1.1\r\nHost: www.example.com\r\n\r\nGET / HTTP/1.1\nX\n\n");
+    // Until the sockets between are full and forebay has to hold back the rest.
+    application.wait_for("the request", |kept| (!kept.visits.is_empty()).then_some(()));
+    let answer = wire.answer();
+    assert!(answer.is_whole && answer.content == content, "{} bytes", answer.content.len());
+    assert_eq!(wire.answer().code(), Some("FB-10"));
 }
 
 #[test]

@@ -146,8 +146,8 @@ async fn serve_http1<S>(
             }
             End::Refused(stream, refusal) => {
                 let vital = &client.vital;
-                // A request in flight reports its end itself.
-                if !vital.was_refused_in_flight() {
+                // A request in flight reports its end itself; who stalls had an answer.
+                if !vital.was_refused_in_flight() && refusal != Refusal::Stalled {
                     report(client.peer, refusal, &gateway);
                 }
                 // Where a part of an answer is out, a second one would be taken for its content.
@@ -261,8 +261,13 @@ async fn ended<S: AsyncWrite + AsyncRead + Unpin>(
     if let Err(why) = result {
         tracing::debug!(why, "a connection ended early");
     }
-    // The client may have gone already.
-    drop(stream.shutdown().await);
+    if vital.is_at_boundary() {
+        // The client may have gone already.
+        drop(stream.shutdown().await);
+    } else {
+        // The answer came before the request's end, which may still be on its way.
+        say_goodbye(stream, b"").await;
+    }
     End::Closed
 }
 
@@ -277,12 +282,9 @@ pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S
     let goodbye = async {
         stream.write_all(words).await?;
         stream.shutdown().await?;
-        let mut sink = [0; 4096];
-        for _ in 0..LINGER_READS {
-            if stream.read(&mut sink).await? == 0 {
-                break;
-            }
-        }
+        // Not a part of every connection's state.
+        let mut sink = vec![0; 16 * 1024];
+        while stream.read(&mut sink).await? > 0 {}
         io::Result::Ok(())
     };
     // Whether the client took it changes nothing any more.
@@ -334,6 +336,5 @@ const BUFFER: usize = 400 * 1024;
 
 const LAST_CALL: Duration = Duration::from_millis(300);
 
-/// How long and how often a client that was refused is listened to.
+/// How long a client that was answered early is listened to.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_READS: usize = 64;

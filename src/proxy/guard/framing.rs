@@ -59,6 +59,8 @@ struct Head {
     hosts: usize,
     length: Option<u64>,
     is_chunked: bool,
+    /// Bytes of chunk extensions in the content.
+    extensions: usize,
 }
 
 /// The result of one scan.
@@ -287,8 +289,13 @@ impl Framing {
     fn chunk_size(&mut self, text: &[u8]) -> Result<(), Refusal> {
         let end = memchr::memchr(b';', text).unwrap_or(text.len());
         let (digits, extension) = text.split_at_checked(end).ok_or(Refusal::BadChunk)?;
+        self.head.extensions += extension.len();
         // Nobody needs more than 2^60 bytes in one chunk, and so nothing overflows.
-        if digits.is_empty() || digits.len() > 15 || has_control(extension) {
+        if digits.is_empty()
+            || digits.len() > 15
+            || has_control(extension)
+            || self.head.extensions > BESIDE_CONTENT
+        {
             return Err(Refusal::BadChunk);
         }
         let size = digits.iter().try_fold(0_u64, |size, &digit| {
@@ -302,6 +309,9 @@ impl Framing {
     /// Takes a trailer or the end of the trailer section, which completes the request.
     fn trailer(&mut self, text: &[u8]) -> Result<bool, Refusal> {
         self.count(text)?;
+        if self.head.bytes > BESIDE_CONTENT {
+            return Err(Refusal::HeaderTooLarge);
+        }
         if text.is_empty() {
             self.head = Head::default();
             self.place = Place::Boundary;
@@ -310,6 +320,9 @@ impl Framing {
         split_field(text).map(|_| false)
     }
 }
+
+/// The most bytes of chunk extensions, and of trailers, in one request: what hyper allows, less one.
+const BESIDE_CONTENT: usize = 16 * 1024 - 1;
 
 /// The most bytes in a chunk's size line, its extension included: nobody sends extensions.
 const CHUNK_LINE_LIMIT: usize = 256;

@@ -128,7 +128,7 @@ impl Vital {
     /// Whether the next request may go to the parser; if not, `waker` is woken when it may.
     pub(super) fn admits_next(&self, waker: &Waker) -> bool {
         let mut signs = self.signs();
-        if signs.in_flight == 0 {
+        if signs.in_flight == 0 && signs.write_blocked_since.is_none() {
             return true;
         }
         signs.next_waker = Some(waker.clone());
@@ -157,9 +157,17 @@ impl Vital {
         signs.has_answered |= !is_interim;
         if is_blocked {
             signs.write_blocked_since.get_or_insert_with(Instant::now);
-        } else {
-            signs.write_blocked_since = None;
+        } else if signs.write_blocked_since.take().is_some()
+            && signs.in_flight == 0
+            && let Some(waker) = signs.next_waker.take()
+        {
+            waker.wake();
         }
+    }
+
+    /// Whether the request that was read last has been read to its end.
+    pub fn is_at_boundary(&self) -> bool {
+        self.signs().is_at_boundary
     }
 
     /// The client is not served any more, for this reason.

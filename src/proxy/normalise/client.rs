@@ -49,9 +49,10 @@ impl Client {
             }
         };
         while settings.trusted.iter().any(|network| network.contains(&walk.client.address)) {
-            // The edge is passed even if it names nobody.
+            // The edge is passed even if it names nobody. What is behind junk is not believed: the
+            // junk's writer is not known to be trusted.
             walk.client.passed_edge = true;
-            if !walk.step() {
+            if !walk.step_to_address() {
                 break;
             }
         }
@@ -132,10 +133,17 @@ impl<I: Iterator<Item = Hop>> Walk<I> {
         true
     }
 
+    /// Goes one hop further, if it is an address.
+    fn step_to_address(&mut self) -> bool {
+        let Some(hop) = self.hops.next() else { return false };
+        self.stand_at(hop);
+        hop.address().is_some()
+    }
+
     /// Goes on until the address changes: Front Door's edge is listed twice (facts, E10).
     fn step_over_repeats(&mut self) -> bool {
         let edge = self.client.address;
-        while self.step() {
+        while self.step_to_address() {
             if self.client.address != edge {
                 return true;
             }

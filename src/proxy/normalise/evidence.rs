@@ -3,12 +3,12 @@
 //! Owns: what the fields bring to light, the meaning of Connection's options, the sound upgrade.
 //! Must not know: who the client is, what is done about a field.
 
-use http::header::COOKIE;
+use http::header::{COOKIE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
 
-use super::fields::{Rule, Rules};
-use super::{Platform, Settings};
+use super::fields::{NOBODY, Rule, Rules};
+use super::{Edges, Platform, Settings};
 
 /// What one pass over the fields brought to light.
 #[derive(Debug, Default)]
@@ -60,11 +60,15 @@ impl Evidence {
                 Rule::OriginalHost => evidence.original_host = Some(value.clone()),
                 Rule::Connection => evidence.read_connection(value, rules),
                 Rule::Upgrade => evidence.upgrade = Some(value.clone()),
-                Rule::Edge => evidence.from_edge.push(name.clone()),
-                Rule::ContainerApps => {
-                    if settings.platform != Platform::ContainerApps {
-                        evidence.drop(name, "no trusted edge sets it here");
-                    }
+                Rule::FrontDoor if matches!(settings.edges, Edges::FrontDoor(_)) => {
+                    evidence.from_edge.push(name.clone());
+                }
+                Rule::AppGateway if settings.edges == Edges::AppGateway => {
+                    evidence.from_edge.push(name.clone());
+                }
+                Rule::ContainerApps if settings.platform == Platform::ContainerApps => {}
+                Rule::FrontDoor | Rule::AppGateway | Rule::ContainerApps => {
+                    evidence.drop(name, NOBODY);
                 }
                 Rule::EasyAuth => {
                     if !settings.easy_auth {
@@ -116,6 +120,7 @@ impl Evidence {
                 !protocol.is_empty()
                     && !protocol.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
                     && !protocol.contains(&b',')
+                    && request.headers.get_all(UPGRADE).iter().count() == 1
             })
     }
 }

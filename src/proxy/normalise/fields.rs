@@ -24,8 +24,10 @@ pub(super) enum Rule {
     Agrees,
     /// Only the front end of App Service sends it; otherwise left alone.
     FrontEnd,
-    /// Goes on when a trusted edge was passed, since such an edge sets it.
-    Edge,
+    /// Goes on when Front Door was passed, which replaces it (facts, 1.4).
+    FrontDoor,
+    /// Goes on when Application Gateway was passed, which sets it (facts, 1.3).
+    AppGateway,
     /// Goes on behind Container Apps' ingress, which sets it.
     ContainerApps,
     /// An identity that Easy Auth vouches for; dropped where Easy Auth is off.
@@ -53,6 +55,8 @@ pub(super) const AGREES: &[&str] = &[
 const ANOTHER_CLIENT: &str = "it would name another client";
 const ANOTHER_SCHEME: &str = "it would name another scheme";
 const ANOTHER_URL: &str = "frameworks may route by it";
+/// Also why a field of an edge is dropped where that edge was not passed.
+pub(super) const NOBODY: &str = "nobody who is trusted sets it here";
 const IDENTITY: &str = "it claims an identity that nobody vouches for";
 const FILES: &str = "it steers the delivery of files";
 const ROUTING: &str = "gunicorn would take it for the path that the site is mounted at";
@@ -89,11 +93,11 @@ const RULES: &[(&str, Rule)] = &[
     ("x-url-scheme", Rule::Drop(ANOTHER_SCHEME)),
     ("front-end-https", Rule::Drop(ANOTHER_SCHEME)),
     // Facts, 2.
-    ("x-forwarded-host", Rule::Edge),
-    ("x-forwarded-port", Rule::Edge),
-    ("x-forwarded-server", Rule::Edge),
-    ("x-forwarded-prefix", Rule::ContainerApps),
-    ("x-forwarded-path", Rule::ContainerApps),
+    ("x-forwarded-host", Rule::FrontDoor),
+    ("x-forwarded-port", Rule::AppGateway),
+    ("x-forwarded-server", Rule::Drop(NOBODY)),
+    ("x-forwarded-prefix", Rule::Drop(NOBODY)),
+    ("x-forwarded-path", Rule::Drop(NOBODY)),
     ("x-original-url", Rule::Drop(ANOTHER_URL)),
     ("x-original-uri", Rule::Drop(ANOTHER_URL)),
     ("x-rewrite-url", Rule::Drop(ANOTHER_URL)),
@@ -176,7 +180,9 @@ pub fn may_be_kept(name: &HeaderName) -> bool {
         return false;
     }
     match RULES.iter().find(|(listed, _)| *listed == name) {
-        Some((_, rule)) => matches!(rule, Rule::Drop(_) | Rule::Edge | Rule::ContainerApps),
+        Some((_, rule)) => {
+            matches!(rule, Rule::Drop(_) | Rule::FrontDoor | Rule::AppGateway | Rule::ContainerApps)
+        }
         None => AGREES.contains(&name),
     }
 }

@@ -6,7 +6,7 @@
 /// One change to a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Change {
-    /// The field, in lower case, or what else was decided about (`client`, `scheme`, `host`).
+    /// The field, in lower case.
     pub subject: String,
     /// What it was; nothing if it was not there.
     pub before: Option<String>,
@@ -36,10 +36,5 @@ impl Journal {
     /// What was noted, in order.
     pub fn into_changes(self) -> Vec<Change> {
         self.0.unwrap_or_default()
-    }
-
-    /// Whether somebody reads.
-    pub fn is_read(&self) -> bool {
-        self.0.is_some()
     }
 }

@@ -12,6 +12,7 @@ use super::Forwarded;
 use super::address::{self, Hop};
 use super::client::Client;
 use super::evidence::Evidence;
+use super::fields::NOBODY;
 use super::journal::{Change, Journal};
 
 /// Writes the client's address into `X-Forwarded-For` and every field that must agree.
@@ -98,7 +99,7 @@ pub(super) fn drop_fields(
         }
     } else {
         for name in &evidence.from_edge {
-            remove(headers, name, "no trusted edge was passed", journal);
+            remove(headers, name, NOBODY, journal);
         }
     }
 }

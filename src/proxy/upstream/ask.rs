@@ -123,7 +123,7 @@ impl Asker {
                 Ok(Ok(status)) if status < 500 => return Finding::Accepted,
                 Ok(Ok(status)) => return Finding::Not(Reason::Answered(status)),
                 Ok(Err(Error::Connect { .. })) => return Finding::Not(Reason::NotListening),
-                Ok(Err(Error::ConnectDeadline { .. })) | Err(_) => {
+                Ok(Err(Error::ConnectDeadline { .. } | Error::ResponseDeadline)) | Err(_) => {
                     return Finding::Not(Reason::Silent);
                 }
                 Ok(Err(_)) => return Finding::Not(Reason::NotHttp),

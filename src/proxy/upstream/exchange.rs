@@ -46,6 +46,8 @@ pub(super) struct Exchange {
     since: Instant,
     /// Whether the client is waited for, and not the application.
     awaits_client: bool,
+    /// Whether a part of the request could not be written.
+    is_broken: bool,
     deadlines: Deadlines,
 }
 
@@ -87,6 +89,7 @@ impl Exchange {
             alarm: None,
             since: Instant::now(),
             awaits_client: false,
+            is_broken: false,
             deadlines,
         }
     }
@@ -165,6 +168,7 @@ impl Exchange {
                 }
                 _ => {
                     self.sending = Sending::nothing();
+                    self.is_broken = true;
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -214,7 +218,8 @@ impl Exchange {
 
     /// Gives back the connection, if all of the request has been sent.
     pub(super) fn into_connection(self) -> Option<Connection> {
-        (self.sending.is_empty() && self.sending.body.is_none()).then_some(self.connection)
+        let is_sent = self.sending.is_empty() && self.sending.body.is_none() && !self.is_broken;
+        is_sent.then_some(self.connection)
     }
 
     /// Gives up the exchange for a tunnel: the stream, and what was read behind the answer.

@@ -193,14 +193,13 @@ impl Fields {
     /// Obeys the Connection field: removes the fields that it names, and says whether the
     /// connection stays open.
     fn obey_connection(&mut self, is_http_1_0: bool) -> bool {
-        let mut keeps_alive = !is_http_1_0;
+        let (mut keeps_alive, mut closes) = (!is_http_1_0, false);
         let values = std::mem::take(&mut self.connection);
         for option in values.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b',')) {
             let option = option.trim_ascii();
             if option.eq_ignore_ascii_case(b"close") {
-                return false;
-            }
-            if option.eq_ignore_ascii_case(b"keep-alive") {
+                closes = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 keeps_alive = true;
             } else if !option.eq_ignore_ascii_case(b"upgrade")
                 && let Ok(name) = HeaderName::from_bytes(option)
@@ -209,7 +208,7 @@ impl Fields {
                 self.headers.remove(name);
             }
         }
-        keeps_alive
+        keeps_alive && !closes
     }
 
     /// RFC 9112 §6.3.

@@ -13,10 +13,11 @@ mod head;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::UPGRADE;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body as _;
@@ -78,7 +79,7 @@ pub enum Error {
     /// The answer's header section is unusable.
     #[error("the application's answer is not valid HTTP: {0}")]
     BadHead(BadHead),
-    /// 101 without having been asked.
+    /// 101 without having been asked, or to another protocol.
     #[error("the application changed the protocol without being asked")]
     UnaskedUpgrade,
     /// The answer's content stopped before its end.
@@ -127,17 +128,12 @@ pub struct Times {
 pub struct Pulse {
     base: Instant,
     last_answer_ms: AtomicU64,
-    in_flight: AtomicU32,
 }
 
 impl Pulse {
     /// Begins without an answer.
     pub fn new() -> Self {
-        Self {
-            base: Instant::now(),
-            last_answer_ms: AtomicU64::new(0),
-            in_flight: AtomicU32::new(0),
-        }
+        Self { base: Instant::now(), last_answer_ms: AtomicU64::new(0) }
     }
 
     fn answered(&self) {
@@ -150,32 +146,11 @@ impl Pulse {
         let last = self.last_answer_ms.load(Ordering::Relaxed);
         last > 0 && self.base + Duration::from_millis(last) >= since
     }
-
-    /// Requests that wait for the application's answer.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
-    }
 }
 
 impl Default for Pulse {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Counts a request as in flight as long as it lives.
-struct InFlight<'a>(&'a Pulse);
-
-impl<'a> InFlight<'a> {
-    fn new(pulse: &'a Pulse) -> Self {
-        pulse.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(pulse)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -238,16 +213,19 @@ impl Upstream {
     /// Every [`Error`] but [`Error::BrokenOff`], which comes from the answer's [`Body`].
     pub async fn forward(&self, outgoing: Outgoing, times: &mut Times) -> Result<Incomer, Error> {
         let started = Instant::now();
-        let counted = InFlight::new(&self.pulse);
-        let is_upgrade = outgoing.is_upgrade;
+        let asked =
+            outgoing.request.headers().get(UPGRADE).filter(|_| outgoing.is_upgrade).cloned();
         let (exchange, head) = self.begin(outgoing, started, times).await?;
         times.first_byte = started.elapsed();
         self.pulse.answered();
-        drop(counted);
         let mut response = Response::new(());
         *response.status_mut() = head.status;
         if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
-            if !is_upgrade {
+            let given = head.headers.get(UPGRADE);
+            let is_asked = asked.zip(given).is_some_and(|(asked, given)| {
+                asked.as_bytes().eq_ignore_ascii_case(given.as_bytes())
+            });
+            if !is_asked {
                 return Err(Error::UnaskedUpgrade);
             }
             *response.headers_mut() = head.headers;
@@ -282,7 +260,7 @@ impl Upstream {
             let method = parts.method.clone();
             let mut exchange = Exchange::new(connection, method, head.clone(), None, deadlines);
             match exchange.head().await {
-                // The application closed it while it was idle: nothing was processed.
+                // Most likely it was closed while idle; and what is safe may be asked twice.
                 Err(why) if why.may_retry() => {}
                 result => return result.map(|head| (exchange, head)),
             }
