@@ -20,7 +20,7 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::proxy::body::Reporter;
 use crate::proxy::guard::{Framing, Refusal};
-use crate::proxy::normalise::{Normaliser, Platform};
+use crate::proxy::normalise::{Change, Normaliser, Platform};
 use crate::proxy::respond::X_FOREBAY_ERROR;
 use crate::proxy::route::Route;
 use crate::proxy::upstream::{Address, Head, Pulse, Upstream, read_response};
@@ -244,6 +244,12 @@ fn is_whole(config: &Config, bytes: &[u8]) -> bool {
     scanned.map_or(true, |scanned| scanned.is_complete)
 }
 
+/// Changes as JSON, in order.
+pub fn changes_json(changes: &[Change]) -> Value {
+    let entry = |Change { subject, before, after, why }: &Change| json!({ "field": subject, "before": before, "after": after, "why": why });
+    changes.iter().map(entry).collect()
+}
+
 /// Gives the lines of a header section the ends that HTTP wants and editors do not write.
 fn with_line_ends(raw: &[u8]) -> Vec<u8> {
     let end = memchr::memmem::find(raw, b"\n\n").map_or(raw.len(), |end| end + 2);
@@ -281,24 +287,14 @@ impl Explained {
 
     /// The report as JSON.
     pub fn json(&self) -> Value {
-        let changes = self.sighting.iter().flat_map(|sighting| &sighting.changes);
-        let changes: Vec<_> = changes
-            .map(|change| {
-                json!({
-                    "field": change.subject,
-                    "before": change.before,
-                    "after": change.after,
-                    "why": change.why,
-                })
-            })
-            .collect();
+        let changes = self.sighting.as_ref().map_or(&[][..], |sighting| &sighting.changes);
         json!({
             "peer": self.peer.to_string(),
             "platform": format!("{:?}", self.platform),
             "client": self.sighting.as_ref().map(|sighting| sighting.seen.client.to_string()),
             "scheme": self.sighting.as_ref().map(|sighting| sighting.seen.scheme.as_str()),
             "has_front_end": self.sighting.as_ref().map(|sighting| sighting.seen.has_front_end),
-            "changes": changes,
+            "changes": changes_json(changes),
             "outcome": self.outcome(),
             "refusal": self.refusal.map(|refusal| refusal.to_string()),
             "status": self.answer.status.as_u16(),

@@ -59,9 +59,7 @@ fn check_port(host: String, port: u16) -> Result<Address, String> {
 /// `250ms`, `30s`, `4m` or `1h`, from 1 ms to 24 h. A bare number is refused: its unit is a guess.
 pub(super) fn deadline(text: &str) -> Result<Duration, String> {
     let wrong = || "write a time with its unit, such as `250ms`, `30s`, `4m` or `1h`".to_owned();
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
-    let (number, unit) = text.split_at_checked(end).ok_or_else(wrong)?;
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
     let factor = match unit {
         "ms" => 1,
         "s" => 1000,
@@ -83,19 +81,24 @@ pub(super) fn deadline_or_off(text: &str) -> Result<Duration, String> {
 /// `8190B`, `64KiB` or `1MiB`, within a range of bytes.
 pub(super) fn bytes<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
     let wrong = || "write a size with its unit, such as `8190B`, `64KiB` or `1MiB`".to_owned();
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
-    let (number, unit) = text.split_at_checked(end).ok_or_else(wrong)?;
-    let number: usize = number.parse().map_err(|_| wrong())?;
+    let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
     let factor = match unit {
         "B" => 1,
         "KiB" => 1024,
         "MiB" => 1024 * 1024,
         _ => return Err(wrong()),
     };
-    match number.checked_mul(factor) {
+    let size = number.checked_mul(factor).and_then(|size| usize::try_from(size).ok());
+    match size {
         Some(size) if (LEAST..=MOST).contains(&size) => Ok(size),
         _ => Err(format!("write a size from {LEAST}B to {MOST}B")),
     }
+}
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(end)?;
+    Some((number.parse().ok()?, unit))
 }
 
 /// A number within a range.

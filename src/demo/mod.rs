@@ -25,8 +25,8 @@ pub use vectors::{VECTORS, Vector};
 use crate::app::{self, End};
 use crate::config::Config;
 use crate::explain;
+use crate::proxy::Witness;
 use crate::proxy::upstream::Address;
-use crate::proxy::{Sighting, Witness};
 
 /// Runs the demo until it is told to stop.
 ///
@@ -117,22 +117,10 @@ fn show(request: &Request<Incoming>, witness: &Witness) -> Value {
         "django_gets": fields(request.headers()),
         "client": sighting.as_ref().map(|sighting| sighting.seen.client.to_string()),
         "scheme": sighting.as_ref().map(|sighting| sighting.seen.scheme.as_str()),
-        "changes": sighting.as_ref().map(changes),
+        "changes": sighting.as_ref().map(|sighting| explain::changes_json(&sighting.changes)),
         "request": format!("{} {}", request.method(), request.uri()),
         "examples": vectors,
     })
-}
-
-fn changes(sighting: &Sighting) -> Value {
-    let change = |change: &crate::proxy::normalise::Change| {
-        json!({
-            "field": change.subject,
-            "before": change.before,
-            "after": change.after,
-            "why": change.why,
-        })
-    };
-    sighting.changes.iter().map(change).collect()
 }
 
 /// Fields in their order, without the demo's own.
