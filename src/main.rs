@@ -93,6 +93,11 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
                 flags.settings.entry("log").or_insert_with(|| vec!["text".to_owned()]);
             }
             let config = Config::load(flags, &environment, Need::NoUpstream)?;
+            let port = config.listen.port();
+            // Beside the log, for whoever started it; the demo runs without it as well.
+            let invitation =
+                format!("Open http://127.0.0.1:{port}/ in a browser. Ctrl-C ends it.\n");
+            drop(io::stderr().write_all(invitation.as_bytes()));
             Ok(code_of(demo::run(config)?))
         }
         Some(("explain", matches)) => explain_request(matches, &environment),
