@@ -28,9 +28,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
-use tokio::time::Instant;
 
 pub use witness::{SIGHTING, Sighting, Witness};
 
@@ -241,26 +240,15 @@ fn own(response: Response<Bytes>, is_head: bool) -> Answer {
 
 /// Begins the log line, with what the request says before anything is changed.
 fn begin_record(request: &Request<Incoming>, client: &Client) -> Record {
-    let field = |headers: &HeaderMap, name: &str| headers.get(name).cloned();
+    let field = |name: &str| request.headers().get(name).cloned();
     Record {
-        started: Instant::now(),
-        peer: client.peer,
-        client: None,
-        scheme: "http",
         method: Some(request.method().clone()),
         target: request.uri().clone(),
         version: request.version(),
-        host: field(request.headers(), "host"),
-        trace: field(request.headers(), "traceparent"),
-        arr_log_id: field(request.headers(), "x-arr-log-id"),
-        status: 0,
-        code: None,
-        cause: None,
-        probe: None,
-        is_disputed: false,
-        bytes: 0,
-        connect: std::time::Duration::ZERO,
-        first_byte: std::time::Duration::ZERO,
+        host: field("host"),
+        trace: field("traceparent"),
+        arr_log_id: field("x-arr-log-id"),
+        ..Record::begin(client.peer)
     }
 }
 

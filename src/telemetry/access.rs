@@ -59,6 +59,12 @@ pub struct Record {
 impl Record {
     /// A record of a request that could not be parsed.
     pub fn unread(peer: SocketAddr, code: Code, cause: String) -> Self {
+        let status = code.meaning().status;
+        Self { status, code: Some(code), cause: Some(cause), ..Self::begin(peer) }
+    }
+
+    /// A record of a request of which nothing is known but who holds the socket.
+    pub fn begin(peer: SocketAddr) -> Self {
         Self {
             started: Instant::now(),
             peer,
@@ -70,9 +76,9 @@ impl Record {
             host: None,
             trace: None,
             arr_log_id: None,
-            status: code.meaning().status,
-            code: Some(code),
-            cause: Some(cause),
+            status: 0,
+            code: None,
+            cause: None,
             probe: None,
             is_disputed: false,
             bytes: 0,

@@ -288,13 +288,8 @@ fn junk_behind_a_good_request_is_refused_after_the_good_answer() {
 #[test]
 fn junk_behind_a_good_request_waits_until_a_slow_reader_has_its_answer() {
     let content = pattern(8_000_000);
-    let sent = content.clone();
-    let application = Application::playing(move |visit| {
-        if visit.request().is_some() {
-            visit.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", sent.len()));
-            visit.send(&sent);
-        }
-    });
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len());
+    let application = Application::answering([head.as_bytes(), &content].concat());
     let forebay = Forebay::before(&application);
     let mut wire = forebay.connect();
     wire.send("GET /good HTTP/1.1\r\nHost: www.example.com\r\n\r\nGET / HTTP/1.1\nX\n\n");

@@ -144,18 +144,23 @@ impl<S> Guard<S> {
     /// The parser never sees an incomplete header section: it would judge it before the guard has,
     /// in its own words.
     fn scan_held(&mut self, waker: &Waker) -> Poll<Result<(), Refusal>> {
-        if self.framing.is_at_boundary() && !self.vital.admits_next(waker) {
-            // A pipelined request waits until the one before it has been answered: whatever is
-            // wrong with it, the earlier answer is not harmed.
+        if !self.may_scan(waker) {
             return Poll::Pending;
         }
-        let scanned = self.framing.scan(self.held.get(self.scanned..).unwrap_or_default())?;
-        self.vital.was_read(self.framing.is_in_head(), self.framing.is_at_boundary());
-        self.scanned += scanned.taken;
+        let fresh = self.held.get(self.scanned..).unwrap_or_default();
+        self.scanned += scan(&mut self.framing, &self.vital, fresh)?;
         if !self.framing.is_in_head() {
             self.cleared = std::mem::take(&mut self.scanned);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether the next byte may be looked at; if not, `waker` is woken when it may.
+    ///
+    /// A pipelined request waits until the one before it has been answered: whatever is wrong with
+    /// it, the earlier answer is not harmed.
+    fn may_scan(&self, waker: &Waker) -> bool {
+        !self.framing.is_at_boundary() || self.vital.admits_next(waker)
     }
 
     /// Looks at bytes that came straight into the parser's buffer. Returns whether they may stay
@@ -167,16 +172,15 @@ impl<S> Guard<S> {
         waker: &Waker,
     ) -> Poll<Result<bool, Refusal>> {
         let fresh = buf.filled().get(before..).unwrap_or_default();
-        let may_scan = !self.framing.is_at_boundary() || self.vital.admits_next(waker);
+        let may_scan = self.may_scan(waker);
         if self.held.is_empty() && may_scan {
-            let scanned = self.framing.scan(fresh)?;
-            self.vital.was_read(self.framing.is_in_head(), self.framing.is_at_boundary());
+            let taken = scan(&mut self.framing, &self.vital, fresh)?;
             if !self.framing.is_in_head() {
-                self.held.extend_from_slice(fresh.get(scanned.taken..).unwrap_or_default());
-                buf.set_filled(before + scanned.taken);
+                self.held.extend_from_slice(fresh.get(taken..).unwrap_or_default());
+                buf.set_filled(before + taken);
                 return Poll::Ready(Ok(true));
             }
-            self.scanned = scanned.taken;
+            self.scanned = taken;
         }
         self.held.extend_from_slice(fresh);
         buf.set_filled(before);
@@ -271,6 +275,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
+}
+
+/// Scans bytes and takes note of it; returns how many belong to the present request.
+fn scan(framing: &mut Framing, vital: &Vital, bytes: &[u8]) -> Result<usize, Refusal> {
+    let scanned = framing.scan(bytes)?;
+    vital.was_read(framing.is_in_head(), framing.is_at_boundary());
+    Ok(scanned.taken)
 }
 
 /// Whether these bytes are a 100 (Continue), after which the answer is still to come.

@@ -289,4 +289,19 @@ mod tests {
         assert!(vital.has_answered());
         assert!(vital.was_refused_in_flight());
     }
+
+    #[tokio::test]
+    async fn the_next_request_waits_until_the_answer_before_it_has_been_written() {
+        let vital = Vital::new();
+        vital.begin();
+        assert!(!vital.admits_next(Waker::noop()), "it has no answer yet");
+        vital.was_written(true, false);
+        vital.end();
+        assert!(
+            !vital.admits_next(Waker::noop()),
+            "its answer is still held back by a slow reader"
+        );
+        vital.was_written(false, false);
+        assert!(vital.admits_next(Waker::noop()));
+    }
 }

@@ -57,7 +57,10 @@ impl Evidence {
                     }
                 }
                 Rule::Scheme | Rule::Host => {}
-                Rule::OriginalHost => evidence.original_host = Some(value.clone()),
+                Rule::OriginalHost => {
+                    evidence.original_host = Some(value.clone());
+                    evidence.drop(name, "Host says it");
+                }
                 Rule::Connection => evidence.read_connection(value, rules),
                 Rule::Upgrade => evidence.upgrade = Some(value.clone()),
                 Rule::FrontDoor if matches!(settings.edges, Edges::FrontDoor(_)) => {

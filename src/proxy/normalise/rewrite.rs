@@ -90,9 +90,6 @@ pub(super) fn drop_fields(
     for name in &evidence.options {
         remove(headers, name, "the client's Connection field says so", journal);
     }
-    if evidence.original_host.is_some() {
-        remove(headers, &X_ORIGINAL_HOST, "Host says it", journal);
-    }
     if passed_edge {
         if evidence.client_port {
             remove(headers, &X_CLIENT_PORT, "it is the edge's port", journal);
@@ -148,5 +145,4 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-original-host");
 const X_CLIENT_PORT: HeaderName = HeaderName::from_static("x-client-port");

@@ -246,6 +246,7 @@ impl Upstream {
         times: &mut Times,
     ) -> Result<(Exchange, Head), Error> {
         let (client, local) = (outgoing.client, outgoing.local);
+        let deadlines = self.settings.deadlines;
         let (parts, body) = outgoing.request.into_parts();
         let length = request_length(&parts.method, &body);
         let head = write_head(&parts, length);
@@ -256,7 +257,6 @@ impl Upstream {
             && !has_content
             && let Some(connection) = self.pool.take()
         {
-            let deadlines = self.settings.deadlines;
             let method = parts.method.clone();
             let mut exchange = Exchange::new(connection, method, head.clone(), None, deadlines);
             match exchange.head().await {
@@ -265,7 +265,7 @@ impl Upstream {
                 result => return result.map(|head| (exchange, head)),
             }
         }
-        let connection = self.connect().await?;
+        let connection = connect(&self.settings.address, deadlines.connect).await?;
         times.connect = started.elapsed();
         let head = match self.settings.proxy_protocol {
             Some(version) => {
@@ -277,13 +277,8 @@ impl Upstream {
             None => head,
         };
         let body = has_content.then_some((body, length));
-        let mut exchange =
-            Exchange::new(connection, parts.method, head, body, self.settings.deadlines);
+        let mut exchange = Exchange::new(connection, parts.method, head, body, deadlines);
         exchange.head().await.map(|head| (exchange, head))
-    }
-
-    async fn connect(&self) -> Result<Connection, Error> {
-        connect(&self.settings.address, self.settings.deadlines.connect).await
     }
 }
 
