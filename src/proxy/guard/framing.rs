@@ -177,9 +177,9 @@ impl Framing {
     }
 
     fn complete_line(&mut self, line: &[u8]) -> Result<bool, Refusal> {
+        // The same length is refused first that is refused while the line's end is missing.
+        self.check_length(line.len().saturating_sub(1))?;
         let text = line.strip_suffix(b"\r\n").ok_or(Refusal::BareLineFeed)?;
-        // The allowance for a carriage return is for lines that are not complete.
-        self.check_length(text.len() + 1)?;
         match self.place {
             Place::Boundary => self.request_line(text).map(|()| false),
             Place::ChunkSize => self.chunk_size(text).map(|()| false),
