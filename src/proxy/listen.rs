@@ -146,7 +146,8 @@ fn hand_over(
     let least = colleagues
         .iter()
         .map(|colleague| (colleague.open.load(Ordering::Relaxed), colleague))
-        .filter(|(open, _)| *open < own)
+        // One whose hand is full is passed over: only this thread fills it.
+        .filter(|(open, colleague)| *open < own && colleague.sender.capacity() > 0)
         .min_by_key(|(open, _)| *open);
     let Some((_, colleague)) = least else {
         share.open.fetch_add(1, Ordering::Relaxed);
