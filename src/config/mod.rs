@@ -4,6 +4,7 @@
 //! Must not know: sockets, children, requests.
 
 mod platform;
+mod read;
 mod setting;
 mod source;
 mod value;
@@ -13,18 +14,17 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 pub use setting::{SETTINGS, Setting};
 pub use source::{Environment, Flags, Origin, Shown};
 
-use crate::proxy::guard::{Deadlines, Limits};
-use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, Scheme};
+use crate::proxy::connection;
+use crate::proxy::normalise::{self, CanonicalHost, Edges, Platform};
 use crate::proxy::probe::Probes;
-use crate::proxy::route::{self, AlwaysOn};
-use crate::proxy::upstream::{self, Address, Questions};
-use crate::proxy::{connection, proxy_protocol};
-use crate::telemetry::{self, Format};
+use crate::proxy::route;
+use crate::proxy::upstream::{self, Questions};
+use crate::telemetry;
 use source::Sources;
 
 /// Everything that `forebay proxy` obeys.
@@ -141,17 +141,17 @@ impl Config {
         let connection_limit = sources.read("connection-limit", value::count::<1, 1_000_000>);
         let threads = sources.read("threads", value::count::<1, 64>);
         let drain_deadline = sources.read("drain-deadline", value::deadline);
-        let connection = read_connection(sources);
+        let connection = read::connection(sources);
         let hosts = sources.read_all("host", CanonicalHost::parse);
         let canonical = hosts.iter().flatten().next().cloned();
-        let normalise = read_normalise(sources, platform, canonical);
-        let routes = read_routes(sources, platform);
+        let normalise = read::normalise(sources, platform, canonical);
+        let routes = read::routes(sources, platform);
         let start_limit = sources.read("start-limit", value::deadline);
         let client_idle = connection.map(|settings| settings.deadlines.body_idle);
-        let upstream = read_upstream(sources, need, client_idle);
+        let upstream = read::upstream(sources, need, client_idle);
         let ready_interval = sources.read("ready-interval", value::deadline);
         let ready_deadline = sources.read("ready-deadline", value::deadline);
-        let log = read_log(sources);
+        let log = read::log(sources);
         let routes = routes?;
         let mut asked: Vec<_> = hosts?.iter().map(|host| host.value().clone()).collect();
         if asked.is_empty() {
@@ -262,135 +262,6 @@ impl Config {
             );
         }
     }
-}
-
-fn read_connection(sources: &mut Sources) -> Option<connection::Settings> {
-    let header_bytes = sources.read("header-bytes-limit", value::bytes::<1024, 1_048_576>);
-    let header_count = sources.read("header-count-limit", value::count::<10, 1000>);
-    let field_bytes = sources.read("field-bytes-limit", value::bytes::<256, 1_048_576>);
-    let request_line_bytes = sources.read("request-line-limit", value::bytes::<256, 65_536>);
-    let header = sources.read("header-deadline", value::deadline);
-    let idle = sources.read("idle-deadline", value::deadline);
-    let body_idle = sources.read("body-idle-deadline", value::deadline);
-    let accepts_proxy_protocol = sources.read("accept-proxy-protocol", value::switch);
-    let limits = Limits {
-        header_bytes: header_bytes?,
-        header_count: header_count?,
-        field_bytes: field_bytes?,
-        request_line_bytes: request_line_bytes?,
-    };
-    let deadlines = Deadlines { header: header?, idle: idle?, body_idle: body_idle? };
-    let accepts_proxy_protocol = accepts_proxy_protocol?;
-    Some(connection::Settings { limits, deadlines, accepts_proxy_protocol })
-}
-
-fn read_normalise(
-    sources: &mut Sources,
-    platform: Platform,
-    canonical_host: Option<CanonicalHost>,
-) -> Option<normalise::Settings> {
-    let ids = sources.read_all("front-door-id", value::front_door_id);
-    let id = ids.into_iter().flatten().next_back();
-    let edges = sources.read("edges", |text| value::edges(text, id.clone()));
-    if let (Some(_), Some(edges)) = (&id, &edges)
-        && !matches!(edges, Edges::FrontDoor(_))
-    {
-        sources.fault("front-door-id", "it has no effect without `--edges front-door`");
-    }
-    let trusted = sources.read_all("trusted", value::network);
-    let forwarded = sources.read("forwarded", |text| match text {
-        "client" => Ok(Forwarded::Client),
-        "chain" => Ok(Forwarded::Chain),
-        _ => Err("write `client` or `chain`".to_owned()),
-    });
-    let scheme = sources.read("scheme", |text| match text {
-        "auto" => Ok(None),
-        "http" => Ok(Some(Scheme::Http)),
-        "https" => Ok(Some(Scheme::Https)),
-        _ => Err("write `auto`, `http` or `https`".to_owned()),
-    });
-    let easy_auth = sources.read("easy-auth", value::switch);
-    let kept: Option<Vec<HeaderName>> = sources.read_all("keep", value::kept_field);
-    Some(normalise::Settings {
-        platform,
-        edges: edges?,
-        trusted: trusted?,
-        forwarded: forwarded?,
-        scheme: scheme?,
-        canonical_host,
-        easy_auth: easy_auth?,
-        kept: kept?,
-    })
-}
-
-fn read_routes(sources: &mut Sources, platform: Platform) -> Option<route::Settings> {
-    let health_path = sources.read("health-path", value::path);
-    let warm_up_path = sources.read("warm-up-path", value::path);
-    let always_on = sources.read("always-on", |text| match text {
-        "application" => Ok(AlwaysOn::Application),
-        "answer" => Ok(AlwaysOn::Forebay),
-        _ => Err("write `application` or `answer`".to_owned()),
-    });
-    Some(route::Settings {
-        platform,
-        health_path: health_path?,
-        warm_up_path: warm_up_path?,
-        always_on: always_on?,
-    })
-}
-
-fn read_upstream(
-    sources: &mut Sources,
-    need: Need,
-    client_idle: Option<Duration>,
-) -> Option<upstream::Settings> {
-    let address = sources.read_all("upstream", value::upstream);
-    let connect = sources.read("upstream-connect-deadline", value::deadline);
-    let response = sources.read("upstream-response-deadline", value::deadline);
-    let idle = sources.read("upstream-idle-deadline", value::deadline);
-    let keep_alive = sources.read("upstream-keep-alive", value::deadline_or_off);
-    let proxy_protocol = sources.read("proxy-protocol", |text| match text {
-        "off" => Ok(None),
-        "v1" => Ok(Some(proxy_protocol::Version::V1)),
-        "v2" => Ok(Some(proxy_protocol::Version::V2)),
-        _ => Err("write `off`, `v1` or `v2`".to_owned()),
-    });
-    let address = match address?.into_iter().next_back() {
-        Some(address) => address,
-        None if need == Need::NoUpstream => Address::Tcp { host: "127.0.0.1".to_owned(), port: 1 },
-        None => {
-            let why = "name where the application listens, such as `--upstream 127.0.0.1:8001` or \
-                       `--upstream unix:/tmp/gunicorn.sock`";
-            sources.fault("upstream", why);
-            return None;
-        }
-    };
-    Some(upstream::Settings {
-        address,
-        deadlines: upstream::Deadlines {
-            connect: connect?,
-            response: response?,
-            idle: idle?,
-            client_idle: client_idle?,
-        },
-        keep_alive: keep_alive?,
-        proxy_protocol: proxy_protocol?,
-    })
-}
-
-fn read_log(sources: &mut Sources) -> Option<telemetry::Settings> {
-    let format = sources.read("log", |text| match text {
-        "json" => Ok(Format::Json),
-        "text" => Ok(Format::Text),
-        _ => Err("write `json` or `text`".to_owned()),
-    });
-    let level = sources.read("log-level", |text| {
-        let levels = ["error", "warn", "info", "debug"];
-        let level = if levels.contains(&text) { text.parse().ok() } else { None };
-        level.ok_or_else(|| "write `error`, `warn`, `info` or `debug`".to_owned())
-    });
-    let has_access_log = sources.read("access-log", value::switch);
-    Some(telemetry::Settings { format: format?, level: level?, has_access_log: has_access_log? })
 }
 
 #[cfg(test)]

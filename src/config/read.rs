@@ -1,0 +1,146 @@
+//! Reads the settings of each part of forebay.
+//!
+//! Owns: which settings a part has, and what they must be together.
+//! Must not know: where a text comes from.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::source::Sources;
+use super::{Need, value};
+use crate::proxy::guard::{Deadlines, Limits};
+use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, Scheme};
+use crate::proxy::route::{self, AlwaysOn};
+use crate::proxy::upstream::{self, Address};
+use crate::proxy::{connection, proxy_protocol};
+use crate::telemetry::{self, Format};
+
+pub(super) fn connection(sources: &mut Sources) -> Option<connection::Settings> {
+    let header_bytes = sources.read("header-bytes-limit", value::bytes::<1024, 1_048_576>);
+    let header_count = sources.read("header-count-limit", value::count::<10, 1000>);
+    let field_bytes = sources.read("field-bytes-limit", value::bytes::<256, 1_048_576>);
+    let request_line_bytes = sources.read("request-line-limit", value::bytes::<256, 65_536>);
+    let header = sources.read("header-deadline", value::deadline);
+    let idle = sources.read("idle-deadline", value::deadline);
+    let body_idle = sources.read("body-idle-deadline", value::deadline);
+    let accepts_proxy_protocol = sources.read("accept-proxy-protocol", value::switch);
+    let limits = Limits {
+        header_bytes: header_bytes?,
+        header_count: header_count?,
+        field_bytes: field_bytes?,
+        request_line_bytes: request_line_bytes?,
+    };
+    let deadlines = Deadlines { header: header?, idle: idle?, body_idle: body_idle? };
+    let accepts_proxy_protocol = accepts_proxy_protocol?;
+    Some(connection::Settings { limits, deadlines, accepts_proxy_protocol })
+}
+
+pub(super) fn normalise(
+    sources: &mut Sources,
+    platform: Platform,
+    canonical_host: Option<CanonicalHost>,
+) -> Option<normalise::Settings> {
+    let ids = sources.read_all("front-door-id", value::front_door_id);
+    let id = ids.into_iter().flatten().next_back();
+    let edges = sources.read("edges", |text| value::edges(text, id.clone()));
+    if let (Some(_), Some(edges)) = (&id, &edges)
+        && !matches!(edges, Edges::FrontDoor(_))
+    {
+        sources.fault("front-door-id", "it has no effect without `--edges front-door`");
+    }
+    let trusted = sources.read_all("trusted", value::network);
+    let forwarded = sources.read("forwarded", |text| match text {
+        "client" => Ok(Forwarded::Client),
+        "chain" => Ok(Forwarded::Chain),
+        _ => Err("write `client` or `chain`".to_owned()),
+    });
+    let scheme = sources.read("scheme", |text| match text {
+        "auto" => Ok(None),
+        "http" => Ok(Some(Scheme::Http)),
+        "https" => Ok(Some(Scheme::Https)),
+        _ => Err("write `auto`, `http` or `https`".to_owned()),
+    });
+    let easy_auth = sources.read("easy-auth", value::switch);
+    let kept: Option<Vec<HeaderName>> = sources.read_all("keep", value::kept_field);
+    Some(normalise::Settings {
+        platform,
+        edges: edges?,
+        trusted: trusted?,
+        forwarded: forwarded?,
+        scheme: scheme?,
+        canonical_host,
+        easy_auth: easy_auth?,
+        kept: kept?,
+    })
+}
+
+pub(super) fn routes(sources: &mut Sources, platform: Platform) -> Option<route::Settings> {
+    let health_path = sources.read("health-path", value::path);
+    let warm_up_path = sources.read("warm-up-path", value::path);
+    let always_on = sources.read("always-on", |text| match text {
+        "application" => Ok(AlwaysOn::Application),
+        "answer" => Ok(AlwaysOn::Forebay),
+        _ => Err("write `application` or `answer`".to_owned()),
+    });
+    Some(route::Settings {
+        platform,
+        health_path: health_path?,
+        warm_up_path: warm_up_path?,
+        always_on: always_on?,
+    })
+}
+
+pub(super) fn upstream(
+    sources: &mut Sources,
+    need: Need,
+    client_idle: Option<Duration>,
+) -> Option<upstream::Settings> {
+    let address = sources.read_all("upstream", value::upstream);
+    let connect = sources.read("upstream-connect-deadline", value::deadline);
+    let response = sources.read("upstream-response-deadline", value::deadline);
+    let idle = sources.read("upstream-idle-deadline", value::deadline);
+    let keep_alive = sources.read("upstream-keep-alive", value::deadline_or_off);
+    let proxy_protocol = sources.read("proxy-protocol", |text| match text {
+        "off" => Ok(None),
+        "v1" => Ok(Some(proxy_protocol::Version::V1)),
+        "v2" => Ok(Some(proxy_protocol::Version::V2)),
+        _ => Err("write `off`, `v1` or `v2`".to_owned()),
+    });
+    let address = match address?.into_iter().next_back() {
+        Some(address) => address,
+        None if need == Need::NoUpstream => Address::Tcp { host: "127.0.0.1".to_owned(), port: 1 },
+        None => {
+            let why = "name where the application listens, such as `--upstream 127.0.0.1:8001` or \
+                       `--upstream unix:/tmp/gunicorn.sock`";
+            sources.fault("upstream", why);
+            return None;
+        }
+    };
+    Some(upstream::Settings {
+        address,
+        deadlines: upstream::Deadlines {
+            connect: connect?,
+            response: response?,
+            idle: idle?,
+            client_idle: client_idle?,
+        },
+        keep_alive: keep_alive?,
+        proxy_protocol: proxy_protocol?,
+    })
+}
+
+pub(super) fn log(sources: &mut Sources) -> Option<telemetry::Settings> {
+    let format = sources.read("log", |text| match text {
+        "json" => Ok(Format::Json),
+        "text" => Ok(Format::Text),
+        _ => Err("write `json` or `text`".to_owned()),
+    });
+    let level = sources.read("log-level", |text| {
+        let levels = ["error", "warn", "info", "debug"];
+        let level = if levels.contains(&text) { text.parse().ok() } else { None };
+        level.ok_or_else(|| "write `error`, `warn`, `info` or `debug`".to_owned())
+    });
+    let has_access_log = sources.read("access-log", value::switch);
+    Some(telemetry::Settings { format: format?, level: level?, has_access_log: has_access_log? })
+}
