@@ -16,11 +16,12 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::proxy::body::Reporter;
+use crate::proxy::intake::Intake;
 use crate::proxy::listen::{self, Colleague, HANDED_LIMIT, Handed, Share};
 use crate::proxy::normalise::Normaliser;
-use crate::proxy::upstream::{Asker, Pulse, Upstream};
+use crate::proxy::upstream::{Asker, Common, Upstream};
 use crate::proxy::{Gateway, Witness};
-use crate::readiness::{Phase, Readiness};
+use crate::readiness::Phase;
 use crate::telemetry::{self, Counters, Output};
 
 /// Why forebay cannot run.
@@ -78,8 +79,7 @@ pub enum End {
 #[derive(Debug)]
 struct Shared {
     normaliser: Arc<Normaliser>,
-    readiness: Arc<Readiness>,
-    pulse: Arc<Pulse>,
+    common: Common,
     reporter: Reporter,
     witness: Option<Arc<Witness>>,
 }
@@ -98,8 +98,7 @@ pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error>
     let reporter = Reporter { output, log: config.log, counters: Arc::new(Counters::new()) };
     let shared = Shared {
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
-        readiness: Arc::new(Readiness::new()),
-        pulse: Arc::new(Pulse::new()),
+        common: Common::new(config.queue, config.spool.clone()),
         reporter,
         witness,
     };
@@ -188,8 +187,9 @@ fn share(config: &Config, shared: &Shared, open: Arc<AtomicU64>) -> Share {
         normaliser: Arc::clone(&shared.normaliser),
         routes: Arc::new(config.routes.clone()),
         probes: config.probes,
-        upstream: Arc::new(Upstream::new(config.upstream.clone(), Arc::clone(&shared.pulse))),
-        readiness: Arc::clone(&shared.readiness),
+        intake: Intake::new(config.intake.clone(), Arc::clone(&shared.common.stores)),
+        upstream: Arc::new(Upstream::new(config.upstream.clone(), shared.common.clone())),
+        readiness: Arc::clone(&shared.common.readiness),
         reporter: shared.reporter.clone(),
         witness: shared.witness.clone(),
     };
@@ -206,16 +206,16 @@ async fn supervise(
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let (questions, upstream) = (config.questions.clone(), config.upstream.clone());
-    let asker = Asker::new(questions, upstream, Arc::clone(&shared.pulse));
+    let asker = Asker::new(questions, upstream, Arc::clone(&shared.common.pulse));
     tokio::select! {
-        () = asker.run(&shared.readiness) => {}
+        () = asker.run(&shared.common.readiness) => {}
         () = either(&mut terminate, &mut interrupt) => {}
         // Only when a thread could not work at all.
         _ = finished.recv() => return Ok(End::Cut),
     }
     let deadline = config.drain_deadline;
     tracing::info!(deadline_ms = deadline.as_millis(), "told to stop: draining");
-    shared.readiness.set(Phase::Draining);
+    shared.common.readiness.set(Phase::Draining);
     let drained = timeout(deadline, finished.recv());
     Ok(tokio::select! {
         drained = drained => if drained.is_ok() { End::Drained } else { End::Cut },
@@ -236,12 +236,22 @@ fn tell_the_end(shared: &Shared, end: End) {
     let codes: Vec<_> =
         counters.codes().map(|(code, count)| format!("{} {count}", code.id())).collect();
     let requests = counters.requests.load(Ordering::Relaxed);
+    let Common { queue, pulse, .. } = &shared.common;
+    let (queued, held, repeated) = (queue.queued(), queue.held(), pulse.repeats());
     let codes = codes.join(", ");
     match end {
-        End::Drained => tracing::info!(requests, codes, "stopped"),
+        End::Drained => tracing::info!(requests, codes, queued, held, repeated, "stopped"),
         End::Cut => {
             let open = counters.connections.load(Ordering::Relaxed);
-            tracing::warn!(requests, codes, cut_connections = open, "stopped before all had ended");
+            tracing::warn!(
+                requests,
+                codes,
+                queued,
+                held,
+                repeated,
+                cut_connections = open,
+                "stopped before all had ended"
+            );
         }
     }
 }

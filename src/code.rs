@@ -81,6 +81,10 @@ codes! {
     TooManyConnections = "FB-18" 503 "connection_limit_reached"
         "Too many connections are open."
         "Raise --connection-limit and the limit of open files, or find out who holds connections.";
+    /// More content than may be.
+    BodyTooLarge = "FB-19" 413 "http_request_body_size"
+        "The request's content is too large."
+        "Raise --max-body if the site takes larger uploads.";
     /// The application has not answered yet.
     Starting = "FB-20" 503 "destination_unavailable"
         "The site is starting."
@@ -93,10 +97,26 @@ codes! {
     NotAnswering = "FB-22" 503 "destination_unavailable"
         "The site does not answer."
         "See the application's log: it died, or its workers hang.";
-    /// Nothing listens at the upstream address.
+    /// As many requests wait as may.
+    QueueFull = "FB-23" 503 "connection_limit_reached"
+        "Too many people are waiting."
+        "The application is slower than its visitors come: more workers, or look for slow views. --queue-limit says how many wait.";
+    /// No place in the application in time.
+    QueueDeadline = "FB-24" 503 "connection_limit_reached"
+        "The site is too busy to answer in time."
+        "All --concurrency places were taken for --queue-deadline: more workers, or look for slow views.";
+    /// The application stopped listening and did not come back in time.
+    NotBack = "FB-25" 503 "destination_unavailable"
+        "The site is restarting."
+        "If it lasts, the application does not come up: see its log. --hold-deadline and --page-after say how long a request waits.";
+    /// A budget for content that waits is spent, or its file failed.
+    NoRoom = "FB-26" 503 "spool_full"
+        "The site takes no more uploads at the moment."
+        "--spool-disk is spent, or the disk behind --spool-dir is full: the log line says which.";
+    /// The application could not be connected to.
     Refused = "FB-30" 502 "connection_refused"
-        "The site is not running."
-        "Start the application, or correct --upstream. The log line has the address.";
+        "The site cannot be reached."
+        "Correct --upstream, or the rights of its socket. The log line has the address and the cause.";
     /// Connecting took too long.
     ConnectDeadline = "FB-31" 504 "connection_timeout"
         "The site takes no more requests at the moment."

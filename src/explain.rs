@@ -20,12 +20,13 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::proxy::body::Reporter;
 use crate::proxy::guard::{Framing, Refusal};
+use crate::proxy::intake::Intake;
 use crate::proxy::normalise::{Change, Normaliser, Platform};
 use crate::proxy::respond::X_FOREBAY_ERROR;
 use crate::proxy::route::Route;
-use crate::proxy::upstream::{Address, Head, Pulse, Upstream, read_response};
+use crate::proxy::upstream::{Address, Common, Head, Upstream, read_response};
 use crate::proxy::{Gateway, Sighting, Witness, connection};
-use crate::readiness::{Phase, Readiness};
+use crate::readiness::Phase;
 use crate::telemetry::{Counters, Output};
 
 /// Why a request cannot be explained.
@@ -161,14 +162,15 @@ fn stage(
     let mut upstream = config.upstream.clone();
     let port = listener.local_addr()?.port();
     upstream.address = Address::Tcp { host: "127.0.0.1".to_owned(), port };
-    let readiness = Arc::new(Readiness::new());
-    readiness.set(Phase::Ready);
+    let common = Common::new(config.queue, config.spool.clone());
+    common.readiness.set(Phase::Ready);
     Ok(Arc::new(Gateway {
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
         routes: Arc::new(config.routes.clone()),
         probes: config.probes,
-        upstream: Arc::new(Upstream::new(upstream, Arc::new(Pulse::new()))),
-        readiness,
+        intake: Intake::new(config.intake.clone(), Arc::clone(&common.stores)),
+        readiness: Arc::clone(&common.readiness),
+        upstream: Arc::new(Upstream::new(upstream, common)),
         reporter: Reporter { output, log, counters: Arc::new(Counters::new()) },
         witness: Some(Arc::clone(witness)),
     }))

@@ -21,6 +21,21 @@ pub enum Phase {
     Draining,
 }
 
+impl Phase {
+    /// Whether visitors wait: there is no application to go to, and it may come.
+    ///
+    /// One that listens and answers badly is no such case: its answers are the truth.
+    pub fn holds_visitors(&self) -> bool {
+        match self {
+            Self::Starting(reason) => {
+                matches!(reason, Reason::NotAsked | Reason::NotListening | Reason::Silent)
+            }
+            Self::Failed(reason) => matches!(reason, Reason::NotListening | Reason::Returning),
+            Self::Ready | Self::Draining => false,
+        }
+    }
+}
+
 /// What was last seen of an application that is not ready.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reason {
@@ -34,12 +49,14 @@ pub enum Reason {
     Answered(u16),
     /// It closed the connection or spoke no HTTP.
     NotHttp,
+    /// It had gone, listens again, and has not answered yet.
+    Returning,
 }
 
 impl Reason {
     /// Whether a process is at work behind the upstream address.
     pub fn shows_life(self) -> bool {
-        matches!(self, Self::Silent | Self::Answered(_) | Self::NotHttp)
+        matches!(self, Self::Silent | Self::Answered(_) | Self::NotHttp | Self::Returning)
     }
 }
 
@@ -51,6 +68,7 @@ impl fmt::Display for Reason {
             Self::Silent => f.write_str("it accepts connections and does not answer"),
             Self::Answered(status) => write!(f, "it answered {status}"),
             Self::NotHttp => f.write_str("it closed the connection without a valid answer"),
+            Self::Returning => f.write_str("it listens again and has not answered yet"),
         }
     }
 }
@@ -89,29 +107,51 @@ impl Readiness {
         })
     }
 
-    /// Waits until the application is ready or forebay stops; returns which.
+    /// Waits for a phase; returns it.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future gives up waiting and nothing else.
-    pub async fn settled(&self) -> Phase {
+    pub async fn wait_for(&self, wanted: impl FnMut(&Phase) -> bool) -> Phase {
         let mut phase = self.phase.subscribe();
-        match phase.wait_for(|phase| matches!(phase, Phase::Ready | Phase::Draining)).await {
+        match phase.wait_for(wanted).await {
             Ok(phase) => phase.clone(),
             // The sender is in `self`.
             Err(_) => Phase::Draining,
         }
     }
 
+    /// Somebody could not connect: nothing listens. Returns whether visitors wait from now on.
+    pub fn mark_gone(&self) -> bool {
+        self.phase.send_if_modified(|phase| {
+            let next = match phase {
+                Phase::Ready | Phase::Failed(_) => Phase::Failed(Reason::NotListening),
+                Phase::Starting(_) => Phase::Starting(Reason::NotListening),
+                Phase::Draining => return false,
+            };
+            let is_new = *phase != next;
+            *phase = next;
+            is_new
+        });
+        self.phase().holds_visitors()
+    }
+
+    /// Waits until the application is ready or forebay stops; returns which.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Readiness::wait_for`].
+    pub async fn settled(&self) -> Phase {
+        self.wait_for(|phase| matches!(phase, Phase::Ready | Phase::Draining)).await
+    }
+
     /// Waits until forebay stops.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up waiting and nothing else.
+    /// As [`Readiness::wait_for`].
     pub async fn draining(&self) {
-        let mut phase = self.phase.subscribe();
-        // An error means that the sender is gone, which `self` holds.
-        drop(phase.wait_for(|phase| *phase == Phase::Draining).await);
+        self.wait_for(|phase| *phase == Phase::Draining).await;
     }
 }
 

@@ -19,11 +19,11 @@ use http::HeaderValue;
 pub use setting::{SETTINGS, Setting};
 pub use source::{Environment, Flags, Origin, Shown};
 
-use crate::proxy::connection;
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Platform};
 use crate::proxy::probe::Probes;
 use crate::proxy::route;
-use crate::proxy::upstream::{self, Questions};
+use crate::proxy::upstream::{self, Questions, queue};
+use crate::proxy::{connection, intake, spool};
 use crate::telemetry;
 use source::Sources;
 
@@ -46,6 +46,12 @@ pub struct Config {
     pub routes: route::Settings,
     /// What probers are told.
     pub probes: Probes,
+    /// What a request's content obeys.
+    pub intake: intake::Settings,
+    /// What content that waits may take.
+    pub spool: spool::Settings,
+    /// What waiting for the application obeys.
+    pub queue: queue::Settings,
     /// What the upstream leg obeys.
     pub upstream: upstream::Settings,
     /// What the application is asked.
@@ -149,6 +155,9 @@ impl Config {
         let start_limit = sources.read("start-limit", value::deadline);
         let client_idle = connection.map(|settings| settings.deadlines.body_idle);
         let upstream = read::upstream(sources, need, client_idle);
+        let intake = read::intake(sources, client_idle);
+        let spool = read::spool(sources);
+        let queue = read::queue(sources);
         let ready_interval = sources.read("ready-interval", value::deadline);
         let ready_deadline = sources.read("ready-deadline", value::deadline);
         let log = read::log(sources);
@@ -165,6 +174,9 @@ impl Config {
             connection: connection?,
             normalise: normalise?,
             probes: Probes { start_limit: start_limit? },
+            intake: intake?,
+            spool: spool?,
+            queue: queue?,
             upstream: upstream?,
             questions: Questions {
                 path: routes.health_path.clone(),

@@ -47,6 +47,7 @@ pub(super) fn defaults(
     // The first that is set wins, so the order is from weak to strong.
     take("listen", "WEBSITES_PORT", |port| format!("0.0.0.0:{port}"));
     take("listen", "PORT", |port| format!("0.0.0.0:{port}"));
+    take("spool-dir", "TMPDIR", str::to_owned);
     match platform {
         Platform::AppService => {
             // learn:app-service/reference-app-settings

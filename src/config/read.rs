@@ -10,10 +10,11 @@ use http::HeaderName;
 use super::source::Sources;
 use super::{Need, value};
 use crate::proxy::guard::{Deadlines, Limits};
+use crate::proxy::intake::{self, Buffering};
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, Scheme};
 use crate::proxy::route::{self, AlwaysOn};
-use crate::proxy::upstream::{self, Address};
-use crate::proxy::{connection, proxy_protocol};
+use crate::proxy::upstream::{self, Address, queue};
+use crate::proxy::{connection, proxy_protocol, spool};
 use crate::telemetry::{self, Format};
 
 pub(super) fn connection(sources: &mut Sources) -> Option<connection::Settings> {
@@ -143,4 +144,52 @@ pub(super) fn log(sources: &mut Sources) -> Option<telemetry::Settings> {
     });
     let has_access_log = sources.read("access-log", value::switch);
     Some(telemetry::Settings { format: format?, level: level?, has_access_log: has_access_log? })
+}
+
+pub(super) fn queue(sources: &mut Sources) -> Option<queue::Settings> {
+    let concurrency = sources.read("concurrency", value::count::<1, 100_000>);
+    let queue_limit = sources.read("queue-limit", value::count::<0, 100_000>);
+    let queue_deadline = sources.read("queue-deadline", value::patience);
+    let hold_deadline = sources.read("hold-deadline", value::patience);
+    let page_after = sources.read("page-after", value::patience);
+    Some(queue::Settings {
+        concurrency: concurrency?,
+        queue_limit: queue_limit?,
+        queue_deadline: queue_deadline?,
+        hold_deadline: hold_deadline?,
+        page_after: page_after?,
+    })
+}
+
+/// The most that a setting of sizes may be: 1 TiB.
+const MOST: usize = 1024 * 1024 * 1024 * 1024;
+
+pub(super) fn spool(sources: &mut Sources) -> Option<spool::Settings> {
+    let memory = sources.read("spool-memory", value::bytes::<0, MOST>);
+    let disk = sources.read("spool-disk", value::bytes::<0, MOST>);
+    let answer_disk = sources.read("answer-spool-disk", value::bytes::<0, MOST>);
+    let directory = sources.read("spool-dir", value::directory);
+    Some(spool::Settings {
+        memory: memory? as u64,
+        disk: disk? as u64,
+        answer_disk: answer_disk? as u64,
+        directory: directory?,
+    })
+}
+
+pub(super) fn intake(
+    sources: &mut Sources,
+    client_idle: Option<Duration>,
+) -> Option<intake::Settings> {
+    let max_body = sources.read("max-body", value::bytes::<0, MOST>);
+    let rules = sources.read_all("request-buffering", value::buffering)?;
+    let mut buffering = Buffering { otherwise: true, prefixes: Vec::new() };
+    for (prefix, is_on) in rules {
+        match prefix {
+            Some(prefix) => buffering.prefixes.push((prefix, is_on)),
+            None => buffering.otherwise = is_on,
+        }
+    }
+    buffering.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    Some(intake::Settings { max_body: max_body? as u64, client_idle: client_idle?, buffering })
 }

@@ -78,14 +78,28 @@ pub(super) fn deadline_or_off(text: &str) -> Result<Duration, String> {
     if text == "off" { Ok(Duration::ZERO) } else { deadline(text) }
 }
 
-/// `8190B`, `64KiB` or `1MiB`, within a range of bytes.
+/// A time that ends before App Service's front end gives up (facts, 6: 230 s).
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
+    match deadline(text)? {
+        time if time <= Duration::from_secs(225) => Ok(time),
+        _ => Err(
+            "write 225s at most: the front end gives up at 230s, and its visitor would see its \
+                  error and not yours"
+                .to_owned(),
+        ),
+    }
+}
+
+/// `8190B`, `64KiB`, `1MiB` or `1GiB`, within a range of bytes.
 pub(super) fn bytes<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
-    let wrong = || "write a size with its unit, such as `8190B`, `64KiB` or `1MiB`".to_owned();
+    let wrong =
+        || "write a size with its unit, such as `8190B`, `64KiB`, `1MiB` or `1GiB`".to_owned();
     let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
     let factor = match unit {
         "B" => 1,
         "KiB" => 1024,
         "MiB" => 1024 * 1024,
+        "GiB" => 1024 * 1024 * 1024,
         _ => return Err(wrong()),
     };
     let size = number.checked_mul(factor).and_then(|size| usize::try_from(size).ok());
@@ -123,6 +137,26 @@ pub(super) fn path(text: &str) -> Result<String, String> {
     let is_path = text.starts_with('/')
         && text.bytes().all(|byte| (0x21..0x7f).contains(&byte) && !b"?#\"<>".contains(&byte));
     if is_path { Ok(text.to_owned()) } else { Err("write a path such as `/healthz`".to_owned()) }
+}
+
+/// A directory that is there.
+pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_dir() { Ok(path) } else { Err("name a directory that exists".to_owned()) }
+}
+
+/// `on`, `off`, or one of them for the paths that begin with a prefix; nothing for all paths.
+pub(super) fn buffering(text: &str) -> Result<(Option<String>, bool), String> {
+    let (prefix, rule) = match text.rsplit_once('=') {
+        Some((prefix, rule)) => (Some(path(prefix)?), rule),
+        None => (None, text),
+    };
+    match switch(rule) {
+        Ok(is_on) => Ok((prefix, is_on)),
+        Err(_) => Err("write `on`, `off`, or a prefix of paths and one of them, such as \
+                       `/upload/=off`"
+            .to_owned()),
+    }
 }
 
 /// `10.0.0.0/8`, `fd00::/8` or one address.

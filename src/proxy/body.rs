@@ -87,7 +87,7 @@ pub enum Content {
     /// From forebay; taken when it was sent.
     Own(Bytes),
     /// From the application.
-    Upstream(Box<upstream::Body>),
+    Upstream(upstream::Body),
 }
 
 /// Tells, exactly once, that a request has ended, however it ends.

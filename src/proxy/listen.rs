@@ -95,6 +95,7 @@ pub async fn accept(
     drop((listener, colleagues, alive));
     // Nothing is ever sent: it ends when the last connection does.
     all_gone.recv().await;
+    gateway.upstream.errands_ended().await;
 }
 
 /// Serves what the accepting thread hands over, until that stops and all connections have ended.
@@ -112,6 +113,7 @@ pub async fn take_over(mut handed: mpsc::Receiver<Handed>, share: Share) {
     }
     drop(alive);
     all_gone.recv().await;
+    share.gateway.upstream.errands_ended().await;
 }
 
 impl Share {

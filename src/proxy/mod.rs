@@ -6,7 +6,8 @@
 //! 1. [`listen`] accepts a connection; [`connection`] serves it, with [`guard`] in front of hyper.
 //! 2. [`normalise`] makes the request arrive normal.
 //! 3. [`route`] decides who answers.
-//! 4. [`probe`] answers from readiness, or [`upstream`] takes the request to the application.
+//! 4. [`probe`] answers from readiness; or [`intake`] takes the request's content whole, and
+//!    [`upstream`] waits for a place in the application, sends the request and reads the answer.
 //! 5. [`respond`] makes the answers that nobody else makes; [`body`] reports the end.
 
 pub mod listen;
@@ -16,9 +17,11 @@ pub mod proxy_protocol;
 pub mod normalise;
 pub mod route;
 pub mod probe;
+pub mod intake;
 pub mod upstream;
 pub mod respond;
 pub mod body;
+pub mod spool;
 mod witness;
 
 use std::net::SocketAddr;
@@ -39,11 +42,12 @@ use crate::telemetry::Record;
 use body::{Body, Content, Ending, Reporter};
 use connection::Client;
 use guard::{Refusal, check_parsed};
+use intake::Intake;
 use normalise::{Journal, Normaliser, Seen};
 use probe::Probes;
 use respond::Form;
 use route::{Probe, Route};
-use upstream::{Incomer, Outgoing, Times, Upstream};
+use upstream::{Incomer, Outgoing, Upstream};
 
 /// Everything that a request meets on one data thread.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub struct Gateway {
     pub routes: Arc<route::Settings>,
     /// Step 4a.
     pub probes: Probes,
+    /// Step 4b.
+    pub intake: Intake,
     /// Step 4c.
     pub upstream: Arc<Upstream>,
     /// What probes are told.
@@ -81,6 +87,9 @@ pub enum Error {
     /// Step 2 failed.
     #[error(transparent)]
     Normalise(#[from] normalise::Error),
+    /// Step 4b failed.
+    #[error(transparent)]
+    Intake(#[from] intake::Error),
     /// Step 4c failed.
     #[error(transparent)]
     Upstream(#[from] upstream::Error),
@@ -93,6 +102,7 @@ impl Error {
             Self::NotServed { .. } => Code::NotServed,
             Self::Refused(why) => why.code(),
             Self::Normalise(why) => why.code(),
+            Self::Intake(why) => why.code(),
             Self::Upstream(why) => why.code(),
         }
     }
@@ -195,7 +205,7 @@ impl Gateway {
         own(respond::probe(answer), head.method == Method::HEAD)
     }
 
-    /// Step 4c.
+    /// Steps 4b and 4c.
     async fn forward(
         &self,
         request: Request<Incoming>,
@@ -203,16 +213,18 @@ impl Gateway {
         client: &Client,
         record: &mut Record,
     ) -> Result<Answer, Error> {
+        self.upstream.admit()?;
+        let (head, content) = request.into_parts();
+        let content = self.intake.take(&head, content).await?;
         let outgoing = Outgoing {
-            request,
+            wants_page: respond::wants_page(&head),
+            head,
+            content,
             client: SocketAddr::new(seen.client, seen.client_port),
             local: client.local,
             is_upgrade: seen.is_upgrade && client.may_upgrade,
         };
-        let mut times = Times::default();
-        let result = self.upstream.forward(outgoing, &mut times).await;
-        record.connect = times.connect;
-        record.first_byte = times.first_byte;
+        let result = self.upstream.forward(outgoing, &mut record.times).await;
         match result? {
             Incomer::Answer(response) => Ok(response.map(Content::Upstream)),
             Incomer::Tunnel(response, stream, early) => {

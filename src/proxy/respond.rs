@@ -6,8 +6,11 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER,
+};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::probe::Answer;
 use crate::code::Code;
@@ -40,6 +43,18 @@ impl Form {
             Self::Text
         }
     }
+}
+
+/// Whether somebody looks at a browser's window and waits for a page to come up in it.
+pub fn wants_page(request: &Parts) -> bool {
+    let headers = &request.headers;
+    // Fetch Metadata tells a page from what a page loads; a browser without it is old.
+    let is_part = headers
+        .get("sec-fetch-dest")
+        .is_some_and(|value| !matches!(value.as_bytes(), b"document" | b"iframe" | b"frame"));
+    matches!(request.method, Method::GET | Method::HEAD)
+        && !is_part
+        && Form::wanted(headers.get(ACCEPT)) == Form::Html
 }
 
 /// The answer for a request that does not reach the application.
@@ -116,6 +131,7 @@ fn may_be_out_of_step(code: Code) -> bool {
             | Code::TargetTooLong
             | Code::HeaderDeadline
             | Code::BodyDeadline
+            | Code::BodyTooLarge
             | Code::BadHost
             | Code::NotServed
     )

@@ -50,10 +50,21 @@ pub struct Record {
     pub is_disputed: bool,
     /// Bytes of content sent.
     pub bytes: u64,
-    /// Until a connection to the application stood; zero when one was reused.
+    /// What took how long on the way to the application.
+    pub times: Times,
+}
+
+/// What took how long on the way to the application, from the end of the request's content.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// Spent waiting for the application and for a place in it.
+    pub queued: Duration,
+    /// Spent connecting; zero when a connection was reused.
     pub connect: Duration,
-    /// Until the application's answer began.
+    /// Until the answer's header section had come.
     pub first_byte: Duration,
+    /// How often the request was sent again.
+    pub repeats: u32,
 }
 
 impl Record {
@@ -82,8 +93,7 @@ impl Record {
             probe: None,
             is_disputed: false,
             bytes: 0,
-            connect: Duration::ZERO,
-            first_byte: Duration::ZERO,
+            times: Times::default(),
         }
     }
 
@@ -148,11 +158,15 @@ impl Record {
         if self.is_disputed {
             out.extend_from_slice(br#""disputed":true,"#);
         }
+        if self.times.repeats > 0 {
+            write!(out, r#""repeats":{},"#, self.times.repeats).unwrap_or_default();
+        }
         writeln!(
             out,
-            r#""connect_us":{},"first_byte_us":{},"total_us":{}}}"#,
-            self.connect.as_micros(),
-            self.first_byte.as_micros(),
+            r#""queued_us":{},"connect_us":{},"first_byte_us":{},"total_us":{}}}"#,
+            self.times.queued.as_micros(),
+            self.times.connect.as_micros(),
+            self.times.first_byte.as_micros(),
             total.as_micros(),
         )
         .unwrap_or_default();
@@ -174,14 +188,18 @@ impl Record {
         }
         write!(
             out,
-            " {} {}B {:.1}ms (connect {:.1}, first byte {:.1})",
+            " {} {}B {:.1}ms (queued {:.1}, connect {:.1}, first byte {:.1})",
             self.status,
             self.bytes,
             milliseconds(total),
-            milliseconds(self.connect),
-            milliseconds(self.first_byte),
+            milliseconds(self.times.queued),
+            milliseconds(self.times.connect),
+            milliseconds(self.times.first_byte),
         )
         .unwrap_or_default();
+        if self.times.repeats > 0 {
+            write!(out, " repeats={}", self.times.repeats).unwrap_or_default();
+        }
         if let Some(probe) = self.probe {
             write!(out, " probe={probe}").unwrap_or_default();
         }

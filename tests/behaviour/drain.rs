@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::wire::End;
-use crate::support::{APP_SERVICE, Application, Forebay, Gate, Wire, eventually, text};
+use crate::support::{APP_SERVICE, Application, Forebay, Gate, STREAMING, Wire, eventually, text};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
 
@@ -74,7 +74,7 @@ fn content_on_its_way_in_both_directions_is_finished() {
         visit.send("other");
         visit.rest();
     });
-    let mut forebay = Forebay::before(&application);
+    let mut forebay = Forebay::with(&application, STREAMING);
     let mut wire = forebay.connect();
     wire.send("POST /a HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 10\r\n\r\nfirst");
     assert_eq!(wire.head().status, 200);
@@ -174,10 +174,11 @@ fn health_says_503_while_forebay_drains() {
 fn a_warm_up_that_is_held_is_let_go_with_503() {
     let path = Application::fresh_path();
     let upstream = format!("unix:{}", path.display());
-    let mut forebay = Forebay::started(&upstream, &["--drain-deadline", "1h"], APP_SERVICE);
+    let flags = ["--drain-deadline", "1h", "--hold-deadline", "1ms"];
+    let mut forebay = Forebay::started(&upstream, &flags, APP_SERVICE);
     let mut wire = forebay.connect();
     wire.send("GET /robots933456.txt HTTP/1.1\r\nHost: 169.254.130.4:8000\r\n\r\n");
-    assert_eq!(forebay.get("/a").status, 502, "the warm-up has been read");
+    assert_eq!(forebay.get("/a").status, 503, "the warm-up has been read");
     forebay.terminate();
     let answer = wire.answer();
     assert_eq!((answer.status, answer.code()), (503, Some("FB-21")));

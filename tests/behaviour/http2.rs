@@ -2,7 +2,7 @@
 
 use crate::support::http2::{PREFACE, get};
 use crate::support::wire::End;
-use crate::support::{Application, Forebay, Gate, pattern, text};
+use crate::support::{Application, Forebay, Gate, STREAMING, pattern, text};
 use std::sync::Arc;
 
 #[test]
@@ -169,7 +169,8 @@ fn the_limits_of_a_header_section_hold_for_http_2_as_well() {
 #[test]
 fn content_that_stops_coming_is_not_waited_for_for_ever() {
     let application = Application::ok();
-    let forebay = Forebay::with(&application, &["--body-idle-deadline", "300ms"]);
+    let flags = [STREAMING, &["--body-idle-deadline", "300ms"]].concat();
+    let forebay = Forebay::with(&application, &flags);
     let mut wire = forebay.connect_http2();
     let mut fields = get(b"/slow");
     fields[0].1 = b"POST";

@@ -1,7 +1,7 @@
 //! Connections: what they may speak, how many there may be, how long and how much they may take.
 
 use crate::support::wire::End;
-use crate::support::{Application, Forebay, Wire, eventually, find, pattern, text};
+use crate::support::{Application, Forebay, STREAMING, Wire, eventually, find, pattern, text};
 use std::sync::Arc;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
@@ -225,7 +225,8 @@ fn an_idle_connection_is_closed_silently() {
 #[test]
 fn content_that_stops_coming_gets_408_and_the_application_is_let_go() {
     let application = Application::ok();
-    let forebay = Forebay::with(&application, &["--body-idle-deadline", "300ms"]);
+    let flags = [STREAMING, &["--body-idle-deadline", "300ms"]].concat();
+    let forebay = Forebay::with(&application, &flags);
     let shapes = [
         "Content-Length: 10\r\n\r\nhello",
         "Content-Length: 10\r\n\r\n",

@@ -26,7 +26,8 @@ fn probe(forebay: &Forebay, request: &str) -> Answer {
 }
 
 fn quick(application: &str) -> Forebay {
-    let flags = ["--ready-interval", "50ms", "--ready-deadline", "300ms"];
+    let flags =
+        ["--ready-interval", "50ms", "--ready-deadline", "300ms", "--hold-deadline", "300ms"];
     Forebay::started(application, &flags, APP_SERVICE)
 }
 
@@ -84,7 +85,7 @@ fn every_prober_of_health_is_told_before_while_and_after() {
         let answer = probe(&forebay, request);
         assert_eq!((answer.status, answer.code()), (503, Some("FB-22")), "{request}");
     }
-    assert_eq!(forebay.get("/a").status, 502, "visitors are told, too");
+    assert_eq!(forebay.get("/a").code(), Some("FB-25"), "visitors are told, too");
     let _again = Application::on_unix(&path, |visit| visit.answer_all(OK));
     crate::support::eventually("it is back", || {
         (probe(&forebay, HEALTH).status == 200).then_some(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::wire::End;
-use crate::support::{Application, Forebay, Gate, OK, Wire, find, pattern, text};
+use crate::support::{Application, Forebay, Gate, OK, STREAMING, Wire, find, pattern, text};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
 
@@ -101,7 +101,7 @@ fn chunked_content_arrives_whole_however_it_is_cut() {
             visit.send([byte]);
         }
     });
-    let forebay = Forebay::before(&application);
+    let forebay = Forebay::with(&application, STREAMING);
     let mut wire = forebay.connect();
     for byte in
         post("Transfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n1\r\n!\r\n000\r\n\r\n").bytes()
@@ -158,7 +158,7 @@ fn trailers_of_an_answer_reach_a_client_that_takes_them() {
 #[test]
 fn trailers_of_a_request_are_passed_over() {
     let application = Application::ok();
-    let forebay = Forebay::before(&application);
+    let forebay = Forebay::with(&application, STREAMING);
     let mut wire = forebay.connect();
     let request = post(
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n",
@@ -378,9 +378,14 @@ fn fails(forebay: &Forebay, request: &str, status: u16, code: &str) {
 }
 
 #[test]
-fn without_an_application_the_answer_is_502() {
-    let upstream = format!("unix:{}", Application::fresh_path().display());
-    let forebay = Forebay::started(&upstream, &[], &[]);
+fn an_application_that_may_not_be_reached_gets_502() {
+    let path = Application::fresh_path();
+    let application = Application::on_unix(&path, |visit| visit.answer_all(OK));
+    let forebay = Forebay::before(&application).ready();
+    // A path that leads in a circle is no restart.
+    application.stop();
+    crate::support::eventually("its socket is gone", || (!path.exists()).then_some(()));
+    std::os::unix::fs::symlink(&path, &path).unwrap();
     fails(&forebay, GET, 502, "FB-30");
     let mut wire = forebay.connect();
     assert_eq!(wire.exchange(GET).status, 502);
@@ -393,12 +398,15 @@ fn a_full_backlog_of_tcp_gets_504() {
     let _inside = runtime.enter();
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    // It holds one connection; nobody accepts.
-    let listener = socket.listen(0).unwrap();
+    // It holds one connection; nobody accepts but the question for readiness.
+    let listener = socket.listen(0).unwrap().into_std().unwrap();
+    listener.set_nonblocking(false).unwrap();
     let address = listener.local_addr().unwrap();
-    let _first = std::net::TcpStream::connect(address).unwrap();
     let flags = ["--upstream-connect-deadline", "300ms"];
     let forebay = Forebay::started(&address.to_string(), &flags, &[]);
+    answer_the_question(listener.accept().unwrap().0);
+    let forebay = forebay.ready();
+    let _first = std::net::TcpStream::connect(address).unwrap();
     fails(&forebay, GET, 504, "FB-31");
 }
 
@@ -409,11 +417,20 @@ fn a_full_backlog_of_a_unix_socket_gets_504_too() {
     let _inside = runtime.enter();
     let socket = tokio::net::UnixSocket::new_stream().unwrap();
     socket.bind(&path).unwrap();
-    let _listener = socket.listen(0).unwrap();
-    let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let listener = socket.listen(0).unwrap().into_std().unwrap();
+    listener.set_nonblocking(false).unwrap();
     let upstream = format!("unix:{}", path.display());
     let forebay = Forebay::started(&upstream, &["--upstream-connect-deadline", "300ms"], &[]);
+    answer_the_question(listener.accept().unwrap().0);
+    let forebay = forebay.ready();
+    let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
     fails(&forebay, GET, 504, "FB-31");
+}
+
+fn answer_the_question(mut socket: impl std::io::Read + std::io::Write) {
+    let mut question = [0; 1024];
+    assert!(socket.read(&mut question).unwrap() > 0);
+    socket.write_all(OK).unwrap();
 }
 
 #[test]
@@ -427,7 +444,9 @@ fn an_application_that_closes_before_its_answer_gets_502() {
         let forebay = Forebay::before(&application);
         fails(&forebay, GET, 502, "FB-32");
         fails(&forebay, &post("Content-Length: 5\r\n\r\nhello"), 502, "FB-32");
-        assert_eq!(application.heard().len(), 2, "nothing is sent twice");
+        let heard = application.heard_text();
+        let count = |method| heard.iter().filter(|text| text.starts_with(method)).count();
+        assert_eq!((count("GET"), count("POST")), (3, 1), "only what is harmless is repeated");
     }
 }
 
@@ -610,7 +629,7 @@ fn an_answer_before_the_end_of_the_request_reaches_the_client() {
             visit.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig");
         }
     });
-    let forebay = Forebay::before(&application);
+    let forebay = Forebay::with(&application, STREAMING);
     let mut wire = forebay.connect();
     wire.send(post("Content-Length: 30000000\r\n\r\nbegin"));
     let answer = wire.answer();

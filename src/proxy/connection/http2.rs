@@ -19,6 +19,7 @@ use super::rewound::Rewound;
 use super::{Client, Settings, last_call};
 use crate::proxy::Gateway;
 use crate::proxy::body::Pace;
+use crate::proxy::upstream::beside;
 
 /// Serves a connection, of which `held` has been read, until it ends.
 pub(super) async fn serve<S>(
@@ -98,7 +99,7 @@ where
         let patience = self.patience;
         tokio::spawn(async move {
             let pace = Arc::new(Pace::default());
-            let mut stream = pin!(Arc::clone(&pace).watch(stream));
+            let mut stream = pin!(beside(Arc::clone(&pace).watch(stream)));
             loop {
                 tokio::select! {
                     () = &mut stream => return,

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::guard::{Deadlines, Guard, Limits, Refusal, Verdict, Vital};
-use super::upstream::Stream;
+use super::upstream::{Stream, beside};
 use super::{Gateway, respond};
 use crate::code::Code;
 use crate::readiness::Readiness;
@@ -130,8 +130,9 @@ async fn serve_http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     loop {
+        let stretch = serve_stretch(stream, held, &client, &gateway, &settings);
         // Boxed, so that a parked connection does not keep the room that hyper needs.
-        match Box::pin(serve_stretch(stream, held, &client, &gateway, &settings)).await {
+        match Box::pin(beside(stretch)).await {
             End::Closed => return,
             End::Parked(idle, rest) => {
                 (stream, held) = (idle, rest);

@@ -1,154 +1,191 @@
-//! The content of an answer on its way from the application.
+//! The content of an answer: read as fast as the application writes, given as fast as the client reads.
 //!
-//! Owns: where it ends, and what becomes of the connection then.
-//! Must not know: who reads it.
+//! Owns: the order of what waits and what comes, and who reads on while the client does not.
+//! Must not know: sockets, where content waits.
 
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use super::Error;
-use super::chunks::{BadChunks, Chunks, Piece};
-use super::connect::Pool;
-use super::exchange::{Exchange, SMALL_READ};
-use super::head::{Head, Length};
+use super::chunks::Piece;
+use super::running::Running;
+use crate::proxy::spool::{Line, Stores};
 
-/// The content of an answer, read as the client takes it.
+/// The content of an answer.
 #[derive(Debug)]
 pub struct Body {
-    /// Gone when the connection was given back.
-    exchange: Option<Exchange>,
-    remaining: Remaining,
-    keeps_alive: bool,
-    pool: Arc<Pool>,
+    content: Content,
+    /// Bytes that the client has not got, where the application said how many there are.
+    left: Option<u64>,
+    is_over: bool,
 }
 
 #[derive(Debug)]
-enum Remaining {
-    Sized(u64),
-    Chunked(Chunks),
-    UntilClose,
+enum Content {
+    /// It was there with the header section.
+    Whole(Bytes),
+    /// It comes.
+    Flow(Arc<Mutex<Flow>>),
+}
+
+/// Content on its way through forebay.
+#[derive(Debug)]
+struct Flow {
+    running: Running,
+    line: Line,
+    /// What follows the line.
+    end: Option<Result<Option<HeaderMap>, Error>>,
+    /// Whether the client's side waits for the application, and is woken when it writes.
+    is_awaited: bool,
 }
 
 impl Body {
-    /// The content behind `head`, whose header section was read from `exchange`.
-    pub(super) fn new(exchange: Exchange, head: &Head, pool: Arc<Pool>) -> Self {
-        let remaining = match head.length {
-            Length::None => Remaining::Sized(0),
-            Length::Sized(length) => Remaining::Sized(length),
-            Length::Chunked => Remaining::Chunked(Chunks::new()),
-            Length::UntilClose => Remaining::UntilClose,
-        };
-        let keeps_alive = head.keeps_alive;
-        let mut body = Self { exchange: Some(exchange), remaining, keeps_alive, pool };
-        body.give_back_at_end();
-        body
-    }
-
-    /// Gives the connection back when nothing is left on it.
-    fn give_back_at_end(&mut self) {
-        if matches!(self.remaining, Remaining::Sized(0))
-            && let Some(exchange) = self.exchange.take()
-            && self.keeps_alive
-            && let Some(connection) = exchange.into_connection()
-        {
-            self.pool.put(connection);
+    /// The content that `running` still has to give.
+    pub(super) fn new(mut running: Running, stores: &Arc<Stores>) -> Self {
+        let left = running.left();
+        let mut end = None;
+        if running.is_buffered() {
+            let piece = running.poll_piece(&mut Context::from_waker(Waker::noop()));
+            match piece {
+                Poll::Ready(Ok(Piece::Data(bytes))) => {
+                    return Self { content: Content::Whole(bytes), left, is_over: false };
+                }
+                Poll::Ready(Ok(_)) => {
+                    let content = Content::Whole(Bytes::new());
+                    return Self { content, left: Some(0), is_over: true };
+                }
+                Poll::Ready(Err(why)) => end = Some(Err(why)),
+                Poll::Pending => {}
+            }
         }
+        let flow = Flow { running, line: Line::new(stores), end, is_awaited: false };
+        let flow = Arc::new(Mutex::new(flow));
+        // Outside of `beside` nobody reads on while the client does not.
+        let note =
+            |present: &Arc<Mutex<Weak<Mutex<Flow>>>>| *locked(present) = Arc::downgrade(&flow);
+        PRESENT.try_with(note).unwrap_or_default();
+        Self { content: Content::Flow(flow), left, is_over: false }
     }
 
     /// Whether nothing is left to read.
     pub fn is_end_stream(&self) -> bool {
-        matches!(self.remaining, Remaining::Sized(0))
+        self.is_over || self.left == Some(0)
     }
 
     /// How much is left, where the application said so.
     pub fn size_hint(&self) -> SizeHint {
-        match self.remaining {
-            Remaining::Sized(left) => SizeHint::with_exact(left),
-            Remaining::Chunked(_) | Remaining::UntilClose => SizeHint::new(),
-        }
+        self.left.map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 
     /// Reads the next piece.
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenOff`] when the application stopped before the end, by closing the connection,
-    /// by malformed chunks, or by silence beyond the idle deadline.
+    /// [`Error::BrokenOff`] when the application stopped before the end, and [`Error::Spool`].
     pub fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
-        // A client that is still sending goes on; its failure ends the answer too.
-        if let Poll::Ready(Err(why)) = exchange.poll_send(cx) {
-            return self.fail(why);
+        if self.is_end_stream() {
+            return Poll::Ready(None);
         }
-        loop {
-            match take_piece(&mut self.remaining, exchange.buffer()) {
-                Ok(Piece::Data(data)) => {
-                    exchange.has_moved();
-                    self.give_back_at_end();
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+        let piece = match &mut self.content {
+            Content::Whole(bytes) => Ok(Piece::Data(std::mem::take(bytes))),
+            Content::Flow(flow) => ready!(locked(flow).poll_piece(cx)),
+        };
+        Poll::Ready(match piece {
+            Ok(Piece::Data(data)) => {
+                if let Some(left) = &mut self.left {
+                    *left = left.saturating_sub(data.len() as u64);
                 }
-                Ok(Piece::Trailers(fields)) => {
-                    self.remaining = Remaining::Sized(0);
-                    self.give_back_at_end();
-                    return Poll::Ready(Some(Ok(Frame::trailers(fields))));
-                }
-                Ok(Piece::End) => {
-                    self.remaining = Remaining::Sized(0);
-                    self.give_back_at_end();
-                    return Poll::Ready(None);
-                }
-                Ok(Piece::Incomplete) => {}
-                Err(_) => return self.fail(Error::BrokenOff),
+                Some(Ok(Frame::data(data)))
             }
-            match exchange.poll_read(wanted(&self.remaining), cx) {
-                Poll::Ready(Ok(0)) if matches!(self.remaining, Remaining::UntilClose) => {
-                    self.exchange = None;
-                    return Poll::Ready(None);
-                }
-                Poll::Ready(Ok(0) | Err(_)) => return self.fail(Error::BrokenOff),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Pending => {
-                    ready!(exchange.poll_idle(cx));
-                    return self.fail(Error::BrokenOff);
-                }
+            Ok(Piece::Trailers(fields)) => {
+                self.is_over = true;
+                Some(Ok(Frame::trailers(fields)))
             }
-        }
-    }
-
-    fn fail(&mut self, why: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.exchange = None;
-        Poll::Ready(Some(Err(why)))
-    }
-}
-
-/// Takes what is there of the content off `buffer`.
-fn take_piece(remaining: &mut Remaining, buffer: &mut BytesMut) -> Result<Piece, BadChunks> {
-    match remaining {
-        Remaining::Chunked(chunks) => chunks.next(buffer),
-        _ if buffer.is_empty() => Ok(Piece::Incomplete),
-        Remaining::Sized(left) => {
-            let step = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
-            *left -= step as u64;
-            Ok(Piece::Data(buffer.split_to(step).freeze()))
-        }
-        Remaining::UntilClose => Ok(Piece::Data(buffer.split().freeze())),
+            Ok(Piece::End | Piece::Incomplete) => {
+                self.is_over = true;
+                None
+            }
+            Err(why) => {
+                self.is_over = true;
+                Some(Err(why))
+            }
+        })
     }
 }
 
-/// How much to read at once for what remains.
-fn wanted(remaining: &Remaining) -> usize {
-    match remaining {
-        Remaining::Sized(left) => {
-            usize::try_from(*left).unwrap_or(LARGE_READ).clamp(SMALL_READ, LARGE_READ)
+impl Flow {
+    /// The next piece for the client.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Error>> {
+        self.is_awaited = false;
+        if let Some(piece) = ready!(self.line.poll_pop(cx)) {
+            return Poll::Ready(piece.map(Piece::Data).map_err(Error::Spool));
         }
-        Remaining::Chunked(_) | Remaining::UntilClose => 2 * SMALL_READ,
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(end.map(|trailers| trailers.map_or(Piece::End, Piece::Trailers)));
+        }
+        self.is_awaited = true;
+        let piece = ready!(self.running.poll_piece(cx));
+        self.is_awaited = false;
+        Poll::Ready(piece)
+    }
+
+    /// Reads on while the client takes nothing, as far as there is room.
+    fn read_on(&mut self, cx: &mut Context<'_>) {
+        if self.is_awaited {
+            return;
+        }
+        while self.end.is_none() && self.line.poll_room(cx).is_ready() {
+            let end = match self.running.poll_piece(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(Piece::Data(piece))) => {
+                    self.line.push(piece);
+                    if !self.running.is_over() {
+                        continue;
+                    }
+                    Ok(None)
+                }
+                Poll::Ready(Ok(Piece::Trailers(fields))) => Ok(Some(fields)),
+                Poll::Ready(Ok(Piece::End | Piece::Incomplete)) => Ok(None),
+                Poll::Ready(Err(why)) => Err(why),
+            };
+            self.end = Some(end);
+        }
     }
 }
 
-const LARGE_READ: usize = 128 * 1024;
+tokio::task_local! {
+    /// The answer that the present task sends to its client.
+    static PRESENT: Arc<Mutex<Weak<Mutex<Flow>>>>;
+}
+
+/// Runs `task`, which serves one client; whenever it waits, the answer that it sends is read on from
+/// the application, so that a slow client does not hold a worker.
+pub async fn beside<F: Future>(task: F) -> F::Output {
+    let present = Arc::new(Mutex::new(Weak::new()));
+    let mut task = pin!(PRESENT.scope(Arc::clone(&present), task));
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = task.as_mut().poll(cx) {
+            return Poll::Ready(output);
+        }
+        let flow = locked(&present).upgrade();
+        if let Some(flow) = flow {
+            locked(&flow).read_on(cx);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// All of it runs on one thread: the lock is never contended.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

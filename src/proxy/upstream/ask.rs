@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, header};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Source};
 use super::head::{Length, write_request};
 use super::{Error, Pulse, Settings, connect};
 use crate::proxy::proxy_protocol;
@@ -54,7 +54,7 @@ pub struct Asker {
 
 /// Between two questions while the application is not ready: short at first.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// So many questions in a row may stay without an answer while nothing else is answered either.
 const SILENCES_ALLOWED: u32 = 3;
@@ -65,20 +65,24 @@ impl Asker {
         Self { questions, upstream, pulse, has_warned: false, silences: 0 }
     }
 
-    /// Asks until the runtime ends.
+    /// Asks until the runtime ends. Whoever finds that nothing listens makes it ask at once.
     pub async fn run(mut self, readiness: &Readiness) {
         let mut pause = FIRST_PAUSE;
+        let mut told = readiness.phase();
         loop {
             let asked = Instant::now();
             let finding = self.ask_all().await;
             let phase = self.judge(finding, asked, &readiness.phase());
-            let is_ready = phase == Phase::Ready;
-            if readiness.set(phase.clone()) {
+            readiness.set(phase.clone());
+            if phase == Phase::Ready {
+                pause = FIRST_PAUSE;
+            }
+            if std::mem::replace(&mut told, phase.clone()) != phase {
                 self.tell(&phase, readiness);
             }
-            if is_ready {
-                pause = FIRST_PAUSE;
-                sleep(self.questions.interval).await;
+            if phase == Phase::Ready {
+                let changed = readiness.wait_for(|phase| *phase != Phase::Ready);
+                drop(timeout(self.questions.interval, changed).await);
             } else {
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -111,6 +115,12 @@ impl Asker {
         };
         match present {
             Phase::Starting(_) => Phase::Starting(reason),
+            // It is on its way back: its workers start behind an open door.
+            Phase::Failed(Reason::NotListening | Reason::Returning)
+                if matches!(reason, Reason::Silent | Reason::NotHttp) =>
+            {
+                Phase::Failed(Reason::Returning)
+            }
             Phase::Ready | Phase::Failed(_) | Phase::Draining => Phase::Failed(reason),
         }
     }
@@ -142,7 +152,8 @@ impl Asker {
         }
         write_request(&mut text, &self.question(host), Length::None);
         let deadlines = self.upstream.deadlines;
-        let mut exchange = Exchange::new(connection, Method::GET, text.freeze(), None, deadlines);
+        let mut exchange =
+            Exchange::new(connection, Method::GET, text.freeze(), Source::None, deadlines);
         exchange.head().await.map(|head| head.status.as_u16())
     }
 
@@ -230,6 +241,8 @@ mod tests {
         assert_eq!(judge(silent, &Phase::Ready), Phase::Ready);
         assert_eq!(judge(silent, &Phase::Ready), Phase::Failed(Reason::Silent));
         assert_eq!(judge(Finding::Accepted, &Phase::Failed(Reason::Silent)), Phase::Ready);
+        let gone = Phase::Failed(Reason::NotListening);
+        assert_eq!(judge(silent, &gone), Phase::Failed(Reason::Returning));
 
         asker.pulse.answered();
         let asked = Instant::now();

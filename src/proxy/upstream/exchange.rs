@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
-use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::time::{Instant, Sleep};
 
 use super::Error;
-use super::connect::{Connection, Stream};
-use super::head::{self, Head, Length};
+use super::connect::{self, Connection};
+use super::head::{self, Head};
+use crate::proxy::intake::{self, Stream};
+use crate::proxy::spool::{Full, Reader};
 
 /// How long the application may take.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,8 @@ pub(super) struct Exchange {
     awaits_client: bool,
     /// Whether a part of the request could not be written.
     is_broken: bool,
+    /// Whether any of it could.
+    was_begun: bool,
     deadlines: Deadlines,
 }
 
@@ -60,8 +62,19 @@ struct Sending {
     content: Bytes,
     /// The line end behind a chunk.
     tail: &'static [u8],
-    body: Option<Incoming>,
+    source: Source,
     is_chunked: bool,
+}
+
+/// Where the rest of the content comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// There is none.
+    None,
+    /// It is kept.
+    Kept(Reader),
+    /// The client sends it.
+    Client(Stream),
 }
 
 /// Content up to this size travels in the same write as what is before it.
@@ -76,12 +89,11 @@ impl Exchange {
         connection: Connection,
         method: Method,
         head: Bytes,
-        body: Option<(Incoming, Length)>,
+        source: Source,
         deadlines: Deadlines,
     ) -> Self {
-        let is_chunked = matches!(body, Some((_, Length::Chunked)));
-        let body = body.map(|(body, _)| body);
-        let sending = Sending { text: head, content: Bytes::new(), tail: b"", body, is_chunked };
+        let is_chunked = matches!(&source, Source::Client(stream) if stream.length().is_none());
+        let sending = Sending { text: head, content: Bytes::new(), tail: b"", source, is_chunked };
         Self {
             connection,
             method,
@@ -90,6 +102,7 @@ impl Exchange {
             since: Instant::now(),
             awaits_client: false,
             is_broken: false,
+            was_begun: false,
             deadlines,
         }
     }
@@ -100,7 +113,7 @@ impl Exchange {
     /// # Errors
     ///
     /// [`Error::ClosedEarly`], [`Error::BadHead`], [`Error::ResponseDeadline`], and
-    /// [`Error::ClientLeft`] when the request's content broke off.
+    /// [`Error::Intake`] when the request's content broke off.
     pub(super) async fn head(&mut self) -> Result<Head, Error> {
         poll_fn(|cx| self.poll_head(cx)).await
     }
@@ -120,12 +133,13 @@ impl Exchange {
             match self.poll_read(SMALL_READ, cx) {
                 Poll::Ready(Ok(0) | Err(_)) => {
                     let was_silent = self.connection.buffer.is_empty();
-                    return Poll::Ready(Err(Error::ClosedEarly { was_silent }));
+                    let was_begun = self.was_begun;
+                    return Poll::Ready(Err(Error::ClosedEarly { was_silent, was_begun }));
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if !is_sent && self.awaits_client => {
                     ready!(self.poll_alarm(self.deadlines.client_idle, cx));
-                    return Poll::Ready(Err(Error::ClientIdle));
+                    return Poll::Ready(Err(Error::Intake(intake::Error::ClientIdle)));
                 }
                 Poll::Pending => {
                     ready!(self.poll_alarm(self.deadlines.response, cx));
@@ -141,21 +155,21 @@ impl Exchange {
     /// request is dropped and the answer decides.
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if self.sending.body.is_some() && self.sending.has_room() {
+            if self.sending.has_more() && self.sending.has_room() {
                 match self.sending.poll_fill(cx) {
                     Poll::Ready(result) => {
                         result?;
                         self.since = Instant::now();
                     }
                     Poll::Pending if self.sending.is_empty() => {
-                        self.awaits_client = true;
+                        self.awaits_client = matches!(self.sending.source, Source::Client(_));
                         return Poll::Pending;
                     }
                     Poll::Pending => {}
                 }
             }
             let Some(bytes) = self.sending.next() else {
-                if self.sending.body.is_some() {
+                if self.sending.has_more() {
                     continue;
                 }
                 return Poll::Ready(Ok(()));
@@ -164,6 +178,7 @@ impl Exchange {
             match ready!(Pin::new(&mut self.connection.stream).poll_write(cx, bytes)) {
                 Ok(written) if written > 0 => {
                     self.sending.advance(written);
+                    self.was_begun = true;
                     self.since = Instant::now();
                 }
                 _ => {
@@ -218,19 +233,30 @@ impl Exchange {
 
     /// Gives back the connection, if all of the request has been sent.
     pub(super) fn into_connection(self) -> Option<Connection> {
-        let is_sent = self.sending.is_empty() && self.sending.body.is_none() && !self.is_broken;
+        let is_sent = self.sending.is_empty() && !self.sending.has_more() && !self.is_broken;
         is_sent.then_some(self.connection)
     }
 
+    /// Whether it can go on without the client.
+    pub(super) fn can_finish(&self) -> bool {
+        !matches!(self.sending.source, Source::Client(_))
+    }
+
     /// Gives up the exchange for a tunnel: the stream, and what was read behind the answer.
-    pub(super) fn into_tunnel(self) -> (Stream, BytesMut) {
+    pub(super) fn into_tunnel(self) -> (connect::Stream, BytesMut) {
         (self.connection.stream, self.connection.buffer)
     }
 }
 
 impl Sending {
     fn nothing() -> Self {
-        Self { text: Bytes::new(), content: Bytes::new(), tail: b"", body: None, is_chunked: false }
+        let (text, content) = (Bytes::new(), Bytes::new());
+        Self { text, content, tail: b"", source: Source::None, is_chunked: false }
+    }
+
+    /// Whether more content may come from the source.
+    fn has_more(&self) -> bool {
+        !matches!(self.source, Source::None)
     }
 
     fn is_empty(&self) -> bool {
@@ -256,21 +282,27 @@ impl Sending {
         }
     }
 
-    /// Takes the next piece of content from the client.
+    /// Takes the next piece of content from the source.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(Ok(())) };
-        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-        let is_end = body.is_end_stream();
-        match frame {
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    self.queue(data);
-                }
+        let (piece, is_end) = match &mut self.source {
+            Source::None => return Poll::Ready(Ok(())),
+            Source::Kept(reader) => {
+                let piece = ready!(reader.poll_next(cx)).transpose();
+                (piece.map_err(|why| Error::Spool(Full::File(why)))?, reader.is_end())
             }
-            Some(Err(why)) => return Poll::Ready(Err(Error::ClientLeft(why))),
-            None => return self.end(),
+            Source::Client(stream) => {
+                let piece = ready!(stream.poll_next(cx)).transpose();
+                (piece.map_err(Error::Intake)?, stream.is_end())
+            }
+        };
+        let is_end = is_end || piece.is_none();
+        if let Some(piece) = piece {
+            self.queue(piece);
         }
-        if is_end { self.end() } else { Poll::Ready(Ok(())) }
+        if is_end {
+            self.end();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn queue(&mut self, data: Bytes) {
@@ -299,11 +331,10 @@ impl Sending {
     }
 
     /// Marks the end of the content.
-    fn end(&mut self) -> Poll<Result<(), Error>> {
-        self.body = None;
+    fn end(&mut self) {
+        self.source = Source::None;
         if self.is_chunked {
             self.tail = if self.tail.is_empty() { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" };
         }
-        Poll::Ready(Ok(()))
     }
 }

@@ -1,14 +1,17 @@
 //! Step 4c: takes a request to the application and brings back its answer.
 //!
-//! Owns: the choice of a connection, the one replay, what a failure means for the client.
+//! Owns: what the legs of all data threads share, what a failure means for the client.
 //! Must not know: who asks, what a probe is.
 
 mod answer;
 mod ask;
 mod chunks;
 mod connect;
+mod delivery;
 mod exchange;
 mod head;
+pub mod queue;
+mod running;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,24 +19,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
+use http::Response;
 use http::header::UPGRADE;
 use http::request::Parts;
-use http::{Method, Request, Response};
-use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
-pub use answer::Body;
+pub use answer::{Body, beside};
 pub use ask::{Asker, Questions};
 pub use connect::{Address, Stream};
 pub use exchange::Deadlines;
 pub use head::{BadHead, Head, Length, read_response};
+pub use queue::Queue;
 
+use super::intake::{self, Content};
 use super::proxy_protocol;
+use super::spool::{self, Full, Stores};
 use crate::code::Code;
+use crate::readiness::Readiness;
+use crate::telemetry::Times;
 use connect::{Connection, Pool};
-use exchange::Exchange;
+use delivery::Delivery;
+use running::Errands;
 
 /// What the upstream leg obeys.
 #[derive(Clone, Debug)]
@@ -67,11 +74,25 @@ pub enum Error {
         /// `--upstream-connect-deadline`.
         deadline: Duration,
     },
+    /// As many wait already as may.
+    #[error("--queue-limit is reached")]
+    QueueFull,
+    /// No place in the application became free in time.
+    #[error("no place in the application became free within --queue-deadline")]
+    QueueDeadline,
+    /// Nothing listens, and for as long as one waits for that.
+    #[error("nothing listens at the upstream address")]
+    NotBack {
+        /// Whether nothing ever did.
+        is_starting: bool,
+    },
     /// The connection ended before an answer.
     #[error("the application closed the connection before its answer")]
     ClosedEarly {
         /// Whether not one byte had come back.
         was_silent: bool,
+        /// Whether any of the request had been written.
+        was_begun: bool,
     },
     /// The answer did not begin in time.
     #[error("the application did not answer within --upstream-response-deadline")]
@@ -85,12 +106,12 @@ pub enum Error {
     /// The answer's content stopped before its end.
     #[error("the application's answer broke off")]
     BrokenOff,
-    /// The request's content stopped arriving.
-    #[error("no content arrived for --body-idle-deadline")]
-    ClientIdle,
-    /// The request's content stopped before its end.
-    #[error("the client left while it was sending")]
-    ClientLeft(#[source] hyper::Error),
+    /// The request's content stopped on its way through.
+    #[error(transparent)]
+    Intake(intake::Error),
+    /// What waits in a file cannot be read.
+    #[error("what waited in the spool is lost")]
+    Spool(#[source] Full),
 }
 
 impl Error {
@@ -103,24 +124,23 @@ impl Error {
             Self::ResponseDeadline => Code::ResponseDeadline,
             Self::BadHead(_) | Self::UnaskedUpgrade => Code::BadResponse,
             Self::BrokenOff => Code::BrokenOff,
-            Self::ClientIdle => Code::BodyDeadline,
-            Self::ClientLeft(_) => Code::ClientLeft,
+            Self::QueueFull => Code::QueueFull,
+            Self::QueueDeadline => Code::QueueDeadline,
+            Self::NotBack { is_starting: true } => Code::Starting,
+            Self::NotBack { is_starting: false } => Code::NotBack,
+            Self::Intake(why) => why.code(),
+            Self::Spool(_) => Code::NoRoom,
         }
     }
 
-    /// Whether the connection turned out to be dead before the request could have been read.
-    fn may_retry(&self) -> bool {
-        matches!(self, Self::ClosedEarly { was_silent: true })
+    /// Whether nothing listens, as far as one can tell: not a lack of rights or of our own means.
+    fn is_absence(&self) -> bool {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound};
+        let Self::Connect { source, .. } = self else { return false };
+        // A name that nobody knows yet has no number.
+        [ConnectionRefused, NotFound, HostUnreachable, NetworkUnreachable].contains(&source.kind())
+            || (source.raw_os_error().is_none() && source.kind() != io::ErrorKind::InvalidInput)
     }
-}
-
-/// When the parts of an exchange happened, counted from its start.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Times {
-    /// Until a connection stood; zero when one was reused.
-    pub connect: Duration,
-    /// Until the answer's header section had come.
-    pub first_byte: Duration,
 }
 
 /// What all data threads know of the application from its answers.
@@ -128,12 +148,22 @@ pub struct Times {
 pub struct Pulse {
     base: Instant,
     last_answer_ms: AtomicU64,
+    repeats: AtomicU64,
 }
 
 impl Pulse {
     /// Begins without an answer.
     pub fn new() -> Self {
-        Self { base: Instant::now(), last_answer_ms: AtomicU64::new(0) }
+        Self { base: Instant::now(), last_answer_ms: AtomicU64::new(0), repeats: AtomicU64::new(0) }
+    }
+
+    /// How many requests were sent again so far.
+    pub fn repeats(&self) -> u64 {
+        self.repeats.load(Ordering::Relaxed)
+    }
+
+    fn repeated(&self) {
+        self.repeats.fetch_add(1, Ordering::Relaxed);
     }
 
     fn answered(&self) {
@@ -154,24 +184,54 @@ impl Default for Pulse {
     }
 }
 
+/// What the upstream legs of all data threads share.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// What is known from answers.
+    pub pulse: Arc<Pulse>,
+    /// Who may go to the application.
+    pub queue: Arc<Queue>,
+    /// Where content waits.
+    pub stores: Arc<Stores>,
+    /// Whether there is an application.
+    pub readiness: Arc<Readiness>,
+}
+
+impl Common {
+    /// Begins with an application of which nothing is known.
+    pub fn new(queue: queue::Settings, spool: spool::Settings) -> Self {
+        let readiness = Arc::new(Readiness::new());
+        Self {
+            pulse: Arc::new(Pulse::new()),
+            queue: Arc::new(Queue::new(queue, Arc::clone(&readiness))),
+            stores: Stores::new(spool),
+            readiness,
+        }
+    }
+}
+
 /// A request that is ready to travel.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// Its normal header section and its content.
-    pub request: Request<Incoming>,
+    /// Its normal header section.
+    pub head: Parts,
+    /// Its content.
+    pub content: Content,
     /// Who asks, for the PROXY protocol.
     pub client: SocketAddr,
     /// The address that the client reached, for the PROXY protocol.
     pub local: SocketAddr,
     /// Whether it may change the protocol.
     pub is_upgrade: bool,
+    /// Whether a person would see a page where a program waits.
+    pub wants_page: bool,
 }
 
 /// What came back.
 #[derive(Debug)]
 pub enum Incomer {
     /// An answer.
-    Answer(Response<Box<Body>>),
+    Answer(Response<Body>),
     /// The application changed the protocol: the answer to pass on, then raw bytes.
     Tunnel(Response<()>, Stream, BytesMut),
 }
@@ -180,19 +240,21 @@ pub enum Incomer {
 #[derive(Debug)]
 pub struct Upstream {
     settings: Settings,
+    common: Common,
     pool: Arc<Pool>,
-    pulse: Arc<Pulse>,
+    errands: Arc<Errands>,
 }
 
 impl Upstream {
     /// An upstream leg without connections.
-    pub fn new(settings: Settings, pulse: Arc<Pulse>) -> Self {
+    pub fn new(settings: Settings, common: Common) -> Self {
         let keep_alive = match settings.proxy_protocol {
             // One client per connection: the header is read once (facts, 10.1 and trap 29).
             Some(_) => Duration::ZERO,
             None => settings.keep_alive,
         };
-        Self { settings, pool: Arc::new(Pool::new(keep_alive)), pulse }
+        let pool = Arc::new(Pool::new(keep_alive));
+        Self { settings, common, pool, errands: Arc::default() }
     }
 
     /// Closes connections that are too old to be reused, until the runtime ends.
@@ -206,6 +268,20 @@ impl Upstream {
         }
     }
 
+    /// Waits until no request is left whose client has gone.
+    pub async fn errands_ended(&self) {
+        self.errands.all_ended().await;
+    }
+
+    /// Turns a request away before its content is read, where it would be turned away afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::QueueFull`].
+    pub fn admit(&self) -> Result<(), Error> {
+        if self.common.queue.is_full() { Err(Error::QueueFull) } else { Ok(()) }
+    }
+
     /// Takes a request to the application.
     ///
     /// # Errors
@@ -213,79 +289,27 @@ impl Upstream {
     /// Every [`Error`] but [`Error::BrokenOff`], which comes from the answer's [`Body`].
     pub async fn forward(&self, outgoing: Outgoing, times: &mut Times) -> Result<Incomer, Error> {
         let started = Instant::now();
-        let asked =
-            outgoing.request.headers().get(UPGRADE).filter(|_| outgoing.is_upgrade).cloned();
-        let (exchange, head) = self.begin(outgoing, started, times).await?;
+        let asked = outgoing.head.headers.get(UPGRADE).filter(|_| outgoing.is_upgrade).cloned();
+        let (running, head) = Delivery::new(self, outgoing).run(times).await?;
         times.first_byte = started.elapsed();
-        self.pulse.answered();
+        self.common.pulse.answered();
         let mut response = Response::new(());
         *response.status_mut() = head.status;
         if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
-            let given = head.headers.get(UPGRADE);
-            let is_asked = asked.zip(given).is_some_and(|(asked, given)| {
-                asked.as_bytes().eq_ignore_ascii_case(given.as_bytes())
+            let changed = head.headers.get(UPGRADE);
+            let is_asked = asked.is_some_and(|asked| {
+                changed.is_some_and(|to| asked.as_bytes().eq_ignore_ascii_case(to.as_bytes()))
             });
-            if !is_asked {
-                return Err(Error::UnaskedUpgrade);
-            }
             *response.headers_mut() = head.headers;
-            let (stream, early) = exchange.into_tunnel();
-            return Ok(Incomer::Tunnel(response, stream, early));
+            return match running.into_tunnel().filter(|_| is_asked) {
+                Some((stream, early)) => Ok(Incomer::Tunnel(response, stream, early)),
+                None => Err(Error::UnaskedUpgrade),
+            };
         }
-        let body = Body::new(exchange, &head, Arc::clone(&self.pool));
         *response.headers_mut() = head.headers;
-        Ok(Incomer::Answer(response.map(|()| Box::new(body))))
+        let body = Body::new(running, &self.common.stores);
+        Ok(Incomer::Answer(response.map(|()| body)))
     }
-
-    /// Sends the request on a pooled connection where that is safe, else on a fresh one, and waits
-    /// for the answer to begin.
-    async fn begin(
-        &self,
-        outgoing: Outgoing,
-        started: Instant,
-        times: &mut Times,
-    ) -> Result<(Exchange, Head), Error> {
-        let (client, local) = (outgoing.client, outgoing.local);
-        let deadlines = self.settings.deadlines;
-        let (parts, body) = outgoing.request.into_parts();
-        let length = request_length(&parts.method, &body);
-        let head = write_head(&parts, length);
-        let has_content = length != Length::None && length != Length::Sized(0);
-        // RFC 9110 §9.2.2. A request with an effect, or whose content could be sent only once,
-        // never meets a connection that may be closing.
-        if is_safe(&parts.method)
-            && !has_content
-            && let Some(connection) = self.pool.take()
-        {
-            let method = parts.method.clone();
-            let mut exchange = Exchange::new(connection, method, head.clone(), None, deadlines);
-            match exchange.head().await {
-                // Most likely it was closed while idle; and what is safe may be asked twice.
-                Err(why) if why.may_retry() => {}
-                result => return result.map(|head| (exchange, head)),
-            }
-        }
-        let connection = connect(&self.settings.address, deadlines.connect).await?;
-        times.connect = started.elapsed();
-        let head = match self.settings.proxy_protocol {
-            Some(version) => {
-                let mut text = BytesMut::with_capacity(head.len() + 128);
-                proxy_protocol::write(&mut text, version, client, local);
-                text.extend_from_slice(&head);
-                text.freeze()
-            }
-            None => head,
-        };
-        let body = has_content.then_some((body, length));
-        let mut exchange = Exchange::new(connection, parts.method, head, body, deadlines);
-        exchange.head().await.map(|head| (exchange, head))
-    }
-}
-
-fn write_head(parts: &Parts, length: Length) -> Bytes {
-    let mut text = BytesMut::with_capacity(2048);
-    head::write_request(&mut text, parts, length);
-    text.freeze()
 }
 
 /// Connects within a deadline.
@@ -295,23 +319,4 @@ async fn connect(address: &Address, deadline: Duration) -> Result<Connection, Er
         Ok(Err(source)) => Err(Error::Connect { address: address.clone(), source }),
         Err(_) => Err(Error::ConnectDeadline { address: address.clone(), deadline }),
     }
-}
-
-/// How the request's content goes on: with its length where the client gave one.
-fn request_length(method: &Method, body: &Incoming) -> Length {
-    match body.size_hint().exact() {
-        // RFC 9110 §8.6: a length is expected where a method anticipates content.
-        Some(0) if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
-            Length::Sized(0)
-        }
-        Some(0) => Length::None,
-        Some(length) => Length::Sized(length),
-        None if body.is_end_stream() => Length::None,
-        None => Length::Chunked,
-    }
-}
-
-/// RFC 9110 §9.2.1: methods without an effect that the client answers for.
-fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }

@@ -15,6 +15,9 @@ use super::{Application, Http2, Watched, fresh_directory};
 /// What App Service sets for its containers.
 pub(crate) const APP_SERVICE: &[(&str, &str)] = &[("WEBSITE_SITE_NAME", "example-app")];
 
+/// Content is passed on as it comes.
+pub(crate) const STREAMING: &[&str] = &["--request-buffering", "off"];
+
 /// forebay, running until it is dropped.
 pub(crate) struct Forebay {
     child: Child,

@@ -1,0 +1,198 @@
+//! Brings one request to the application, over as many attempts as that safely takes (decision 6).
+//!
+//! Owns: which connection a request gets, when it may be sent again.
+//! Must not know: how a request is written, what the answer says.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use tokio::time::Instant;
+
+use super::connect::Connection;
+use super::exchange::{Exchange, Source};
+use super::head::{self, Head, Length};
+use super::queue::Place;
+use super::running::{Errand, Running};
+use super::{Error, Outgoing, Upstream, connect};
+use crate::proxy::intake::Content;
+use crate::proxy::proxy_protocol;
+use crate::telemetry::Times;
+
+/// One request on its way.
+#[derive(Debug)]
+pub(super) struct Delivery<'a> {
+    upstream: &'a Upstream,
+    outgoing: Outgoing,
+    /// The header section.
+    text: Bytes,
+    /// What passes through cannot be sent twice.
+    may_repeat: bool,
+    /// What is safe (RFC 9110 §9.2.1) and has no content may meet a connection that is closing,
+    /// since it may be asked twice. Everything else goes on a fresh one.
+    may_reuse: bool,
+    repeats: u32,
+    arrived: Instant,
+    patience: Instant,
+}
+
+/// A request is sent again at most so often: one that kills its worker must not kill them all.
+const REPEATS: u32 = 2;
+
+/// After this time it is more likely that a worker was ended for being slow than that it died by
+/// chance, and the same again would take as long.
+const REPEAT_WITHIN: Duration = Duration::from_secs(10);
+
+impl<'a> Delivery<'a> {
+    /// Begins; nothing is sent yet.
+    pub(super) fn new(upstream: &'a Upstream, outgoing: Outgoing) -> Self {
+        let patience = upstream.common.queue.patience(outgoing.wants_page);
+        let method = &outgoing.head.method;
+        let mut text = BytesMut::with_capacity(2048);
+        let length = content_length(method, &outgoing.content);
+        head::write_request(&mut text, &outgoing.head, length);
+        Self {
+            text: text.freeze(),
+            may_repeat: !matches!(outgoing.content, Content::Stream(_)),
+            may_reuse: is_safe(method) && matches!(outgoing.content, Content::None),
+            repeats: 0,
+            arrived: Instant::now(),
+            patience,
+            upstream,
+            outgoing,
+        }
+    }
+
+    /// Sends the request until the application works on it, and waits for its answer to begin.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`] but those of an answer's content.
+    pub(super) async fn run(mut self, times: &mut Times) -> Result<(Running, Head), Error> {
+        let mut place = None;
+        loop {
+            let mine = match place.take() {
+                Some(place) => place,
+                None => self.enter(times).await?,
+            };
+            let begun = Instant::now();
+            let (connection, is_fresh) = match self.reach(times).await {
+                Ok(found) => found,
+                // It is waited for, without a place.
+                Err(why) if why.is_absence() && self.upstream.common.readiness.mark_gone() => {
+                    continue;
+                }
+                Err(why) => return Err(why),
+            };
+            let mut running = self.start(connection, is_fresh, mine);
+            match running.head().await {
+                Ok(head) => return Ok((running, head)),
+                Err(why) if self.may_send_again(&why, is_fresh, begun) => {
+                    times.repeats += 1;
+                    self.upstream.common.pulse.repeated();
+                    place = running.give_up();
+                }
+                Err(why) => return Err(why),
+            }
+        }
+    }
+
+    /// Waits for the application and for a place in it.
+    async fn enter(&self, times: &mut Times) -> Result<Place, Error> {
+        let begun = Instant::now();
+        let result = self.upstream.common.queue.enter(self.patience).await;
+        times.queued += begun.elapsed();
+        result
+    }
+
+    /// Finds a connection, and whether it is fresh.
+    async fn reach(&self, times: &mut Times) -> Result<(Connection, bool), Error> {
+        if self.may_reuse
+            && let Some(connection) = self.upstream.pool.take()
+        {
+            return Ok((connection, false));
+        }
+        let begun = Instant::now();
+        let settings = &self.upstream.settings;
+        let result = connect(&settings.address, settings.deadlines.connect).await;
+        times.connect += begun.elapsed();
+        result.map(|connection| (connection, true))
+    }
+
+    /// Puts the request on a connection.
+    fn start(&mut self, connection: Connection, is_fresh: bool, place: Place) -> Running {
+        let Upstream { settings, pool, errands, .. } = self.upstream;
+        let text = match settings.proxy_protocol {
+            Some(version) if is_fresh => {
+                let mut text = BytesMut::with_capacity(self.text.len() + 128);
+                proxy_protocol::write(
+                    &mut text,
+                    version,
+                    self.outgoing.client,
+                    self.outgoing.local,
+                );
+                text.extend_from_slice(&self.text);
+                text.freeze()
+            }
+            _ => self.text.clone(),
+        };
+        let source = match &mut self.outgoing.content {
+            Content::None => Source::None,
+            Content::Whole(whole) => Source::Kept(whole.reader()),
+            stream @ Content::Stream(_) => match std::mem::replace(stream, Content::None) {
+                Content::Stream(stream) => Source::Client(stream),
+                Content::None | Content::Whole(_) => Source::None,
+            },
+        };
+        let head = &self.outgoing.head;
+        let errand = (!is_safe(&head.method) && !self.outgoing.is_upgrade).then(|| Errand {
+            method: head.method.clone(),
+            target: head.uri.clone(),
+            errands: errands.clone(),
+            begun: self.arrived,
+        });
+        let exchange =
+            Exchange::new(connection, head.method.clone(), text, source, settings.deadlines);
+        Running::new(exchange, place, pool, errand.map(Box::new))
+    }
+
+    /// Whether the request may be sent once more after a failure: if nothing of it had been sent, or
+    /// if doing it twice is doing it once.
+    fn may_send_again(&mut self, why: &Error, is_fresh: bool, begun: Instant) -> bool {
+        let Error::ClosedEarly { was_silent, was_begun } = *why else { return false };
+        if !self.may_repeat {
+            return false;
+        }
+        if !is_fresh && was_silent {
+            // Most likely it was closed while it was idle.
+            self.may_reuse = false;
+            return true;
+        }
+        self.repeats += 1;
+        let is_harmless = is_idempotent(&self.outgoing.head.method);
+        self.repeats <= REPEATS && (!was_begun || (is_harmless && begun.elapsed() < REPEAT_WITHIN))
+    }
+}
+
+/// How the content goes on: with its length where that is known.
+fn content_length(method: &Method, content: &Content) -> Length {
+    match content {
+        // RFC 9110 §8.6: a length is expected where a method anticipates content.
+        Content::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+            Length::Sized(0)
+        }
+        Content::None => Length::None,
+        Content::Whole(whole) => Length::Sized(whole.length()),
+        Content::Stream(stream) => stream.length().map_or(Length::Chunked, Length::Sized),
+    }
+}
+
+/// RFC 9110 §9.2.1: methods without an effect that the client answers for.
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// RFC 9110 §9.2.2: methods whose effect is the same however often they are sent.
+fn is_idempotent(method: &Method) -> bool {
+    is_safe(method) || matches!(*method, Method::PUT | Method::DELETE)
+}

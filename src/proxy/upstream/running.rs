@@ -1,0 +1,305 @@
+//! A request that the application works on, from its first byte to the last of its answer.
+//!
+//! Owns: where the answer ends, what becomes of the connection then, and of a request whose client
+//! has left.
+//! Must not know: who reads the answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use http::{Method, Uri};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Error;
+use super::chunks::{BadChunks, Chunks, Piece};
+use super::connect::{Pool, Stream};
+use super::exchange::{Exchange, SMALL_READ};
+use super::head::{Head, Length};
+use super::queue::Place;
+
+/// A request that the application works on.
+#[derive(Debug)]
+pub(super) struct Running {
+    work: Option<Work>,
+    /// Free again when the application is done.
+    place: Option<Place>,
+    errand: Option<Box<Errand>>,
+}
+
+#[derive(Debug)]
+struct Work {
+    exchange: Exchange,
+    remaining: Remaining,
+    keeps_alive: bool,
+    pool: Arc<Pool>,
+}
+
+/// What is left to read.
+#[derive(Debug)]
+enum Remaining {
+    Everything,
+    Sized(u64),
+    Chunked(Chunks),
+    UntilClose,
+}
+
+/// A request with an effect: it is seen to its end even if its client leaves.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub method: Method,
+    pub target: Uri,
+    pub errands: Arc<Errands>,
+    pub begun: Instant,
+}
+
+/// The requests whose clients have left, of one data thread.
+#[derive(Debug, Default)]
+pub(super) struct Errands {
+    count: AtomicUsize,
+    ended: Notify,
+}
+
+impl Errands {
+    /// Waits until there are none.
+    pub(super) async fn all_ended(&self) {
+        while self.count.load(Ordering::Relaxed) > 0 {
+            self.ended.notified().await;
+        }
+    }
+}
+
+/// Counts an errand as long as it lives.
+struct Counted(Arc<Errands>);
+
+impl Counted {
+    fn begin(errands: &Arc<Errands>) -> Self {
+        errands.count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(errands))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+        self.0.ended.notify_one();
+    }
+}
+
+impl Running {
+    /// Begins with a request that is ready to be written.
+    pub(super) fn new(
+        exchange: Exchange,
+        place: Place,
+        pool: &Arc<Pool>,
+        errand: Option<Box<Errand>>,
+    ) -> Self {
+        let (remaining, pool) = (Remaining::Everything, Arc::clone(pool));
+        let work = Work { exchange, remaining, keeps_alive: false, pool };
+        Self { work: Some(work), place: Some(place), errand }
+    }
+
+    /// Waits for the answer's header section.
+    ///
+    /// # Errors
+    ///
+    /// As [`Exchange::head`].
+    pub(super) async fn head(&mut self) -> Result<Head, Error> {
+        let Some(work) = &mut self.work else { return Err(Error::BrokenOff) };
+        let result = work.head().await;
+        if result.is_err() {
+            self.work = None;
+        }
+        result
+    }
+
+    /// Gives the place back for another attempt.
+    pub(super) fn give_up(mut self) -> Option<Place> {
+        self.work = None;
+        self.place.take()
+    }
+
+    /// Whether nothing is left to read.
+    pub(super) fn is_over(&self) -> bool {
+        self.work.is_none()
+    }
+
+    /// How much is left, where the application said so.
+    pub(super) fn left(&self) -> Option<u64> {
+        match self.work.as_ref().map(|work| &work.remaining) {
+            Some(Remaining::Sized(left)) => Some(*left),
+            None => Some(0),
+            Some(Remaining::Everything | Remaining::Chunked(_) | Remaining::UntilClose) => None,
+        }
+    }
+
+    /// Whether all that is left has been read from the connection already.
+    pub(super) fn is_buffered(&mut self) -> bool {
+        let Some(work) = &mut self.work else { return true };
+        match work.remaining {
+            Remaining::Sized(left) => work.exchange.buffer().len() as u64 >= left,
+            Remaining::Everything | Remaining::Chunked(_) | Remaining::UntilClose => false,
+        }
+    }
+
+    /// Reads the next piece of the answer's content. Behind the last one, and behind an error,
+    /// nothing follows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BrokenOff`] when the application stopped before the end, by closing the connection,
+    /// by malformed chunks, or by silence beyond the idle deadline.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Error>> {
+        let Some(work) = &mut self.work else { return Poll::Ready(Ok(Piece::End)) };
+        let piece = ready!(work.poll_piece(cx));
+        let is_last = match &piece {
+            Ok(Piece::Data(_)) => matches!(work.remaining, Remaining::Sized(0)),
+            Ok(Piece::Trailers(_) | Piece::End) => true,
+            Ok(Piece::Incomplete) => false,
+            Err(_) => {
+                (self.work, self.place) = (None, None);
+                false
+            }
+        };
+        if is_last {
+            self.end();
+        }
+        Poll::Ready(piece)
+    }
+
+    /// Ends at the answer's end: the place is free, and the connection perhaps of use again.
+    fn end(&mut self) {
+        self.place = None;
+        if let Some(work) = self.work.take()
+            && work.keeps_alive
+            && let Some(connection) = work.exchange.into_connection()
+        {
+            work.pool.put(connection);
+        }
+    }
+
+    /// Gives up the answer for a tunnel: the stream, and what was read behind the header section.
+    pub(super) fn into_tunnel(mut self) -> Option<(Stream, BytesMut)> {
+        self.work.take().map(|work| work.exchange.into_tunnel())
+    }
+}
+
+impl Work {
+    async fn head(&mut self) -> Result<Head, Error> {
+        let head = self.exchange.head().await?;
+        self.remaining = match head.length {
+            Length::None => Remaining::Sized(0),
+            Length::Sized(length) => Remaining::Sized(length),
+            Length::Chunked => Remaining::Chunked(Chunks::new()),
+            Length::UntilClose => Remaining::UntilClose,
+        };
+        self.keeps_alive = head.keeps_alive;
+        Ok(head)
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Error>> {
+        // A client that is still sending goes on; its failure ends the answer too.
+        if let Poll::Ready(Err(why)) = self.exchange.poll_send(cx) {
+            return Poll::Ready(Err(why));
+        }
+        loop {
+            match take_piece(&mut self.remaining, self.exchange.buffer()) {
+                Ok(Piece::Incomplete) => {}
+                Ok(piece) => {
+                    self.exchange.has_moved();
+                    return Poll::Ready(Ok(piece));
+                }
+                Err(_) => return Poll::Ready(Err(Error::BrokenOff)),
+            }
+            match self.exchange.poll_read(wanted(&self.remaining), cx) {
+                Poll::Ready(Ok(0)) if matches!(self.remaining, Remaining::UntilClose) => {
+                    return Poll::Ready(Ok(Piece::End));
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Error::BrokenOff)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => {
+                    ready!(self.exchange.poll_idle(cx));
+                    return Poll::Ready(Err(Error::BrokenOff));
+                }
+            }
+        }
+    }
+
+    /// Reads the answer for nobody; returns its status.
+    async fn finish(mut self) -> Result<Option<u16>, Error> {
+        let status = match self.remaining {
+            Remaining::Everything => Some(self.head().await?.status.as_u16()),
+            Remaining::Sized(_) | Remaining::Chunked(_) | Remaining::UntilClose => None,
+        };
+        while !matches!(self.remaining, Remaining::Sized(0)) {
+            match std::future::poll_fn(|cx| self.poll_piece(cx)).await? {
+                Piece::Data(_) | Piece::Incomplete => {}
+                Piece::Trailers(_) | Piece::End => break,
+            }
+        }
+        Ok(status)
+    }
+}
+
+impl Drop for Running {
+    /// The client has left. What has an effect is not stopped half-way.
+    fn drop(&mut self) {
+        let (Some(work), Some(errand)) = (self.work.take(), self.errand.take()) else { return };
+        if !work.exchange.can_finish() {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (counted, place) = (Counted::begin(&errand.errands), self.place.take());
+        runtime.spawn(async move {
+            let result = work.finish().await;
+            errand.report(result);
+            drop((place, counted));
+        });
+    }
+}
+
+impl Errand {
+    fn report(&self, result: Result<Option<u16>, Error>) {
+        let (method, path) = (&self.method, self.target.path());
+        let elapsed_ms = self.begun.elapsed().as_millis();
+        match result {
+            Ok(status) => {
+                tracing::info!(%method, path, status, elapsed_ms, "finished after its client had left");
+            }
+            Err(why) => {
+                let code = why.code().id();
+                tracing::warn!(%method, path, code, %why, elapsed_ms, "failed after its client had left");
+            }
+        }
+    }
+}
+
+/// Takes what is there of the content off `buffer`.
+fn take_piece(remaining: &mut Remaining, buffer: &mut BytesMut) -> Result<Piece, BadChunks> {
+    match remaining {
+        Remaining::Sized(0) => Ok(Piece::End),
+        Remaining::Chunked(chunks) => chunks.next(buffer),
+        _ if buffer.is_empty() => Ok(Piece::Incomplete),
+        Remaining::Sized(left) => {
+            let step = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+            *left -= step as u64;
+            Ok(Piece::Data(buffer.split_to(step).freeze()))
+        }
+        Remaining::Everything | Remaining::UntilClose => Ok(Piece::Data(buffer.split().freeze())),
+    }
+}
+
+/// How much to read at once for what remains.
+fn wanted(remaining: &Remaining) -> usize {
+    match remaining {
+        Remaining::Sized(left) => {
+            usize::try_from(*left).unwrap_or(LARGE_READ).clamp(SMALL_READ, LARGE_READ)
+        }
+        Remaining::Everything | Remaining::Chunked(_) | Remaining::UntilClose => 2 * SMALL_READ,
+    }
+}
+
+const LARGE_READ: usize = 128 * 1024;
