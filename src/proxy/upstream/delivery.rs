@@ -78,9 +78,12 @@ impl<'a> Delivery<'a> {
             let begun = Instant::now();
             let (connection, is_fresh) = match self.reach(times).await {
                 Ok(found) => found,
-                // It is waited for, without a place.
-                Err(why) if why.is_absence() && self.upstream.common.readiness.mark_gone() => {
-                    continue;
+                Err(why) if why.is_absence() => {
+                    if self.upstream.common.readiness.mark_gone() {
+                        // It is waited for, without a place.
+                        continue;
+                    }
+                    return Err(Error::NotBack { is_starting: false });
                 }
                 Err(why) => return Err(why),
             };

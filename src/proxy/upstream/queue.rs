@@ -139,6 +139,8 @@ impl Queue {
         self.held.fetch_add(1, Ordering::Relaxed);
         let opens = self.readiness.wait_for(|phase| !phase.holds_visitors());
         match timeout_at(patience, opens).await {
+            // A stop waits for nobody who may not come.
+            Ok(Phase::Draining) => Err(Error::NotBack { is_starting: false }),
             Ok(_) => Ok(()),
             Err(_) => Err(Error::NotBack {
                 is_starting: matches!(self.readiness.phase(), Phase::Starting(_)),

@@ -62,8 +62,13 @@ impl Http2 {
     /// Sends a request; returns its stream.
     pub(crate) fn send(&mut self, fields: &[(&[u8], &[u8])], content: Option<&[u8]>) -> u32 {
         let stream = self.send_head(fields, content.is_none());
-        if let Some(content) = content {
-            drop(self.wire.try_send(frame(DATA, END_STREAM, stream, content)));
+        // No frame is larger than every receiver must take.
+        let mut rest = content;
+        while let Some(content) = rest {
+            let (part, more) = content.split_at(content.len().min(16_384));
+            rest = (!more.is_empty()).then_some(more);
+            let flags = if rest.is_none() { END_STREAM } else { 0 };
+            drop(self.wire.try_send(frame(DATA, flags, stream, part)));
         }
         stream
     }

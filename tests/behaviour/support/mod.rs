@@ -76,6 +76,10 @@ impl Gate {
     pub(crate) fn wait(&self) {
         self.0.wait("the gate opens", |is_open| is_open.then_some(()));
     }
+
+    pub(crate) fn is_open(&self) -> bool {
+        *self.0.look()
+    }
 }
 
 /// Waits for a condition that nobody signals.
