@@ -93,6 +93,10 @@ codes! {
     NotAnswering = "FB-22" 503 "destination_unavailable"
         "The site does not answer."
         "See the application's log: it died, or its workers hang.";
+    /// All places for upgraded connections are taken.
+    TooManyTunnels = "FB-27" 503 "destination_unavailable"
+        "Too many WebSockets are open."
+        "Raise --tunnel-limit, or find out who holds them: each has a line `tunnel ended`.";
     /// Nothing listens at the upstream address.
     Refused = "FB-30" 502 "connection_refused"
         "The site is not running."

@@ -23,7 +23,7 @@ use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, S
 use crate::proxy::probe::Probes;
 use crate::proxy::route::{self, AlwaysOn};
 use crate::proxy::upstream::{self, Address, Questions};
-use crate::proxy::{connection, proxy_protocol};
+use crate::proxy::{connection, proxy_protocol, tunnel};
 use crate::telemetry::{self, Format};
 use source::Sources;
 
@@ -273,6 +273,8 @@ fn read_connection(sources: &mut Sources) -> Option<connection::Settings> {
     let idle = sources.read("idle-deadline", value::deadline);
     let body_idle = sources.read("body-idle-deadline", value::deadline);
     let accepts_proxy_protocol = sources.read("accept-proxy-protocol", value::switch);
+    let tunnel_limit = sources.read("tunnel-limit", value::count::<1, 1_000_000>);
+    let tunnel_idle = sources.read("tunnel-idle-deadline", value::deadline);
     let limits = Limits {
         header_bytes: header_bytes?,
         header_count: header_count?,
@@ -280,8 +282,9 @@ fn read_connection(sources: &mut Sources) -> Option<connection::Settings> {
         request_line_bytes: request_line_bytes?,
     };
     let deadlines = Deadlines { header: header?, idle: idle?, body_idle: body_idle? };
+    let tunnel = tunnel::Settings { limit: tunnel_limit? as u64, idle: tunnel_idle? };
     let accepts_proxy_protocol = accepts_proxy_protocol?;
-    Some(connection::Settings { limits, deadlines, accepts_proxy_protocol })
+    Some(connection::Settings { limits, deadlines, tunnel, accepts_proxy_protocol })
 }
 
 fn read_normalise(

@@ -145,6 +145,16 @@ impl Forebay {
         })
     }
 
+    /// Waits for the line that tells the end of the tunnel of a path.
+    pub(crate) fn end_of_tunnel(&self, path: &str) -> Value {
+        self.log.wait(path, |log| {
+            let lines = log.lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+            lines
+                .into_iter()
+                .find(|line: &Value| line["message"] == "tunnel ended" && line["path"] == path)
+        })
+    }
+
     /// Waits for the access line of a path.
     pub(crate) fn line_of(&self, path: &str) -> Value {
         self.wait_for_request(path, |line| line["path"] == path)
