@@ -5,6 +5,7 @@
 
 mod opening;
 mod http2;
+mod streams;
 mod rewound;
 
 use std::future::{Future, poll_fn};

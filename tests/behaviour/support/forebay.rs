@@ -165,6 +165,14 @@ impl Forebay {
         self.complaints.look().clone()
     }
 
+    /// The most memory that it has had so far.
+    pub(crate) fn peak_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib * 1024
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, signal: &str) {
         let script = format!("kill -s {signal} {}", self.child.id());
