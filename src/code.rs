@@ -94,7 +94,7 @@ codes! {
         "The site does not answer."
         "See the application's log: it died, or its workers hang.";
     /// All places for upgraded connections are taken.
-    TooManyTunnels = "FB-27" 503 "destination_unavailable"
+    TooManyTunnels = "FB-27" 503 "connection_limit_reached"
         "Too many WebSockets are open."
         "Raise --tunnel-limit, or find out who holds them: each has a line `tunnel ended`.";
     /// Nothing listens at the upstream address.

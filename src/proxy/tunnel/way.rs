@@ -62,22 +62,21 @@ const READ: usize = 16 * 1024;
 
 impl Way {
     /// Begins with what came together with the handshake.
-    pub(super) fn new(early: BytesMut, frames: Option<Frames>) -> Self {
-        let mut way = Self {
-            held: BytesMut::new(),
+    pub(super) fn new(early: BytesMut, mut frames: Option<Frames>) -> Self {
+        if let Some(frames) = &mut frames {
+            frames.pass_all(&early);
+        }
+        Self {
+            held: early,
             frames,
             flow: Flow::Passing,
             source: Source::Open,
             is_sink_gone: false,
             carried: 0,
-            is_flushed: true,
+            // Even what is empty may have room, which goes with the first flush.
+            is_flushed: false,
             has_moved: false,
-        };
-        if let Some(frames) = &mut way.frames {
-            frames.pass_all(&early);
         }
-        way.held = early;
-        way
     }
 
     /// Carries what can be carried now; returns whether a byte moved.
