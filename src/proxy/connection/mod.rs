@@ -178,7 +178,9 @@ async fn serve_http1<S>(
             }
             End::Upgraded(stream, rest) => {
                 if let Some(next) = client.take_next() {
-                    join(tunnel::End { stream, early: rest }, next, &gateway, &settings).await;
+                    // Boxed, so that other connections do not keep the room for it.
+                    let client = tunnel::End { stream, early: rest };
+                    Box::pin(join(client, next, &gateway, &settings)).await;
                 }
                 return;
             }
