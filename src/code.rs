@@ -113,6 +113,10 @@ codes! {
     NoRoom = "FB-26" 503 "spool_full"
         "The site takes no more uploads at the moment."
         "--spool-disk is spent, or the disk behind --spool-dir is full: the log line says which.";
+    /// All places for upgraded connections are taken.
+    TooManyTunnels = "FB-27" 503 "connection_limit_reached"
+        "Too many WebSockets are open."
+        "Raise --tunnel-limit, or find out who holds them: each has a line `tunnel ended`.";
     /// The application could not be connected to.
     Refused = "FB-30" 502 "connection_refused"
         "The site cannot be reached."

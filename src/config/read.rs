@@ -14,7 +14,7 @@ use crate::proxy::intake::{self, Buffering};
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, Scheme};
 use crate::proxy::route::{self, AlwaysOn};
 use crate::proxy::upstream::{self, Address, queue};
-use crate::proxy::{connection, proxy_protocol, spool};
+use crate::proxy::{connection, proxy_protocol, spool, tunnel};
 use crate::telemetry::{self, Format};
 
 pub(super) fn connection(sources: &mut Sources) -> Option<connection::Settings> {
@@ -26,6 +26,8 @@ pub(super) fn connection(sources: &mut Sources) -> Option<connection::Settings> 
     let idle = sources.read("idle-deadline", value::deadline);
     let body_idle = sources.read("body-idle-deadline", value::deadline);
     let accepts_proxy_protocol = sources.read("accept-proxy-protocol", value::switch);
+    let tunnel_limit = sources.read("tunnel-limit", value::count::<1, 1_000_000>);
+    let tunnel_idle = sources.read("tunnel-idle-deadline", value::deadline);
     let limits = Limits {
         header_bytes: header_bytes?,
         header_count: header_count?,
@@ -34,7 +36,8 @@ pub(super) fn connection(sources: &mut Sources) -> Option<connection::Settings> 
     };
     let deadlines = Deadlines { header: header?, idle: idle?, body_idle: body_idle? };
     let accepts_proxy_protocol = accepts_proxy_protocol?;
-    Some(connection::Settings { limits, deadlines, accepts_proxy_protocol })
+    let tunnel = tunnel::Settings { limit: tunnel_limit? as u64, idle: tunnel_idle? };
+    Some(connection::Settings { limits, deadlines, tunnel, accepts_proxy_protocol })
 }
 
 pub(super) fn normalise(

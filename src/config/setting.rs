@@ -314,6 +314,20 @@ pub const SETTINGS: &[Setting] = &[
         "4094B",
         "The most bytes in the request line; gunicorn's --limit-request-line",
     ),
+    one(
+        LIMITS,
+        "tunnel-limit",
+        "COUNT",
+        "1000",
+        "The most WebSockets and other upgraded connections at once; more get 503",
+    ),
+    one(
+        LIMITS,
+        "tunnel-idle-deadline",
+        "TIME",
+        "300s",
+        "How long a WebSocket may pass no byte, pings included; longer than the front end's 240s",
+    ),
     one(LOG, "log", "FORM", "json", "The form of a log line: `json` or `text`"),
     one(
         LOG,

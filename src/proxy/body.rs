@@ -4,14 +4,12 @@
 //! Must not know: sockets, what the line looks like.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::time::Instant;
 
 use super::guard::Vital;
 use super::upstream;
@@ -42,41 +40,11 @@ impl Reporter {
     }
 }
 
-/// When an answer was last asked for more, where nothing else tells whether its client reads: on a
-/// stream of HTTP/2.
-#[derive(Debug, Default)]
-pub struct Pace {
-    handed: Mutex<Option<Instant>>,
-}
-
-tokio::task_local! {
-    /// The pace of the stream whose task this is.
-    static PACE: Arc<Pace>;
-}
-
-impl Pace {
-    /// Runs `stream` so that its answer tells its pace here.
-    pub async fn watch(self: Arc<Self>, stream: impl Future<Output = ()>) {
-        PACE.scope(self, stream).await;
-    }
-
-    /// Whether content was handed out and no more was asked for since, for `patience`.
-    pub fn is_stalled(&self, patience: Duration) -> bool {
-        let handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
-        handed.is_some_and(|since| since.elapsed() >= patience)
-    }
-
-    fn tell(&self, handed: Option<Instant>) {
-        *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = handed;
-    }
-}
-
 /// The content of an answer.
 #[derive(Debug)]
 pub struct Body {
     content: Content,
     ending: Ending,
-    pace: Option<Arc<Pace>>,
     /// An error waits until what was read before it is on its way.
     failure: Option<upstream::Error>,
 }
@@ -136,8 +104,7 @@ impl Body {
     /// Content whose end is told by `ending`.
     pub fn new(content: Content, mut ending: Ending) -> Self {
         ending.is_complete = content.is_end();
-        let pace = PACE.try_with(Arc::clone).ok();
-        Self { content, ending, pace, failure: None }
+        Self { content, ending, failure: None }
     }
 }
 
@@ -162,9 +129,6 @@ impl http_body::Body for Body {
         if let Some(why) = this.failure.take() {
             return Poll::Ready(Some(Err(why)));
         }
-        if let Some(pace) = &this.pace {
-            pace.tell(None);
-        }
         let frame = match &mut this.content {
             Content::Own(bytes) if bytes.is_empty() => None,
             Content::Own(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
@@ -175,9 +139,6 @@ impl http_body::Body for Body {
             Some(Ok(frame)) => {
                 ending.record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 ending.is_complete = this.content.is_end();
-                if let Some(pace) = &this.pace {
-                    pace.tell(Some(Instant::now()));
-                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(why)) => {

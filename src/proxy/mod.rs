@@ -8,6 +8,7 @@
 //! 3. [`route`] decides who answers.
 //! 4. [`probe`] answers from readiness; or [`intake`] takes the request's content whole, and
 //!    [`upstream`] waits for a place in the application, sends the request and reads the answer.
+//!    [`tunnel`] carries what follows a change of protocol.
 //! 5. [`respond`] makes the answers that nobody else makes; [`body`] reports the end.
 
 pub mod listen;
@@ -19,6 +20,7 @@ pub mod route;
 pub mod probe;
 pub mod intake;
 pub mod upstream;
+pub mod tunnel;
 pub mod respond;
 pub mod body;
 pub mod spool;
@@ -29,9 +31,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, UPGRADE};
 use http::request::Parts;
-use http::{Method, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
 pub use witness::{SIGHTING, Sighting, Witness};
@@ -40,13 +42,14 @@ use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
 use body::{Body, Content, Ending, Reporter};
-use connection::Client;
+use connection::{Client, Next};
 use guard::{Refusal, check_parsed};
 use intake::Intake;
 use normalise::{Journal, Normaliser, Seen};
 use probe::Probes;
 use respond::Form;
 use route::{Probe, Route};
+use tunnel::{Place, Protocol};
 use upstream::{Incomer, Outgoing, Upstream};
 
 /// Everything that a request meets on one data thread.
@@ -90,6 +93,9 @@ pub enum Error {
     /// Step 4b failed.
     #[error(transparent)]
     Intake(#[from] intake::Error),
+    /// All places for tunnels are taken.
+    #[error("--tunnel-limit is reached")]
+    TooManyTunnels,
     /// Step 4c failed.
     #[error(transparent)]
     Upstream(#[from] upstream::Error),
@@ -103,6 +109,7 @@ impl Error {
             Self::Refused(why) => why.code(),
             Self::Normalise(why) => why.code(),
             Self::Intake(why) => why.code(),
+            Self::TooManyTunnels => Code::TooManyTunnels,
             Self::Upstream(why) => why.code(),
         }
     }
@@ -160,7 +167,7 @@ impl Gateway {
         admit(&request)?;
         let (mut head, content) = request.into_parts();
         if head.version == Version::HTTP_2 {
-            check_parsed(&head, &client.limits)?;
+            check_parsed(&head, &client.settings.limits)?;
         }
         let (seen, route) = self.look(&mut head, client)?;
         self.note(&seen, record);
@@ -213,6 +220,15 @@ impl Gateway {
         client: &Client,
         record: &mut Record,
     ) -> Result<Answer, Error> {
+        let is_upgrade = seen.is_upgrade && client.may_upgrade;
+        // Before the application begins what nobody could carry.
+        let place = if is_upgrade {
+            let limit = client.settings.tunnel.limit;
+            let place = Place::take(&self.reporter.counters, limit).ok_or(Error::TooManyTunnels)?;
+            Some(place)
+        } else {
+            None
+        };
         self.upstream.admit()?;
         let (head, content) = request.into_parts();
         let content = self.intake.take(&head, content).await?;
@@ -222,13 +238,23 @@ impl Gateway {
             content,
             client: SocketAddr::new(seen.client, seen.client_port),
             local: client.local,
-            is_upgrade: seen.is_upgrade && client.may_upgrade,
+            is_upgrade,
         };
         let result = self.upstream.forward(outgoing, &mut record.times).await;
         match result? {
             Incomer::Answer(response) => Ok(response.map(Content::Upstream)),
             Incomer::Tunnel(response, stream, early) => {
-                client.tunnel_to(stream, early);
+                let upgrade = response.headers().get(UPGRADE).cloned();
+                let upgrade = upgrade.unwrap_or(HeaderValue::from_static("unknown"));
+                // The upstream leg passes no change of protocol on that was not asked for.
+                if let Some(place) = place {
+                    client.becomes(Next {
+                        application: tunnel::End { stream, early },
+                        protocol: Protocol::of(&upgrade),
+                        place,
+                        record: record.of_tunnel(upgrade),
+                    });
+                }
                 Ok(response.map(|()| Content::Own(Bytes::new())))
             }
         }

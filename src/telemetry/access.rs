@@ -52,6 +52,19 @@ pub struct Record {
     pub bytes: u64,
     /// What took how long on the way to the application.
     pub times: Times,
+    /// Set on the second line of a request, which tells the end of the tunnel that it opened.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// What a connection did after it had changed its protocol.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// The protocol, as the application named it.
+    pub upgrade: HeaderValue,
+    /// Bytes from the client that the application took.
+    pub received_bytes: u64,
+    /// Who or what ended it.
+    pub ended_by: &'static str,
 }
 
 /// What took how long on the way to the application, from the end of the request's content.
@@ -94,6 +107,25 @@ impl Record {
             is_disputed: false,
             bytes: 0,
             times: Times::default(),
+            tunnel: None,
+        }
+    }
+
+    /// Begins the line of the tunnel that this request opens, now.
+    #[must_use]
+    pub fn of_tunnel(&self, upgrade: HeaderValue) -> Self {
+        Self {
+            client: self.client,
+            scheme: self.scheme,
+            method: self.method.clone(),
+            target: self.target.clone(),
+            version: self.version,
+            host: self.host.clone(),
+            trace: self.trace.clone(),
+            arr_log_id: self.arr_log_id.clone(),
+            status: 101,
+            tunnel: Some(Tunnel { upgrade, received_bytes: 0, ended_by: "client" }),
+            ..Self::begin(self.peer)
         }
     }
 
@@ -118,9 +150,10 @@ impl Record {
         // Writing to a buffer in memory cannot fail.
         write!(
             out,
-            r#"{{"timestamp":"{}","level":"{}","message":"request""#,
+            r#"{{"timestamp":"{}","level":"{}","message":"{}""#,
             humantime::format_rfc3339_micros(SystemTime::now()),
             self.level(),
+            if self.tunnel.is_some() { "tunnel ended" } else { "request" },
         )
         .unwrap_or_default();
         if let Some(client) = self.client {
@@ -161,6 +194,16 @@ impl Record {
         if self.times.repeats > 0 {
             write!(out, r#""repeats":{},"#, self.times.repeats).unwrap_or_default();
         }
+        if let Some(Tunnel { upgrade, received_bytes, ended_by }) = &self.tunnel {
+            string(out, "upgrade", upgrade.as_bytes());
+            writeln!(
+                out,
+                r#""received_bytes":{received_bytes},"ended_by":"{ended_by}","total_us":{}}}"#,
+                total.as_micros()
+            )
+            .unwrap_or_default();
+            return;
+        }
         writeln!(
             out,
             r#""queued_us":{},"connect_us":{},"first_byte_us":{},"total_us":{}}}"#,
@@ -185,6 +228,17 @@ impl Record {
                 clean(out, self.target.path().as_bytes());
             }
             None => out.extend_from_slice(b"(unread)"),
+        }
+        if let Some(Tunnel { upgrade, received_bytes, ended_by }) = &self.tunnel {
+            out.push(b' ');
+            clean(out, upgrade.as_bytes());
+            let (sent, time) = (self.bytes, milliseconds(total));
+            writeln!(
+                out,
+                " tunnel ended by {ended_by}: {sent}B sent, {received_bytes}B received, {time:.1}ms"
+            )
+            .unwrap_or_default();
+            return;
         }
         write!(
             out,

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::code::Code;
 
-/// Everything that is counted; each starts at zero and only grows, but `connections`.
+/// Everything that is counted; each starts at zero and only grows, but `connections` and `tunnels`.
 #[derive(Debug)]
 pub struct Counters {
     /// Connections that are open now.
     pub connections: AtomicU64,
+    /// Connections that have changed their protocol, or ask for it, now.
+    pub tunnels: AtomicU64,
     /// Requests that were read.
     pub requests: AtomicU64,
     /// Requests whose front-end fields named different clients.
@@ -24,6 +26,7 @@ impl Counters {
     pub fn new() -> Self {
         Self {
             connections: AtomicU64::new(0),
+            tunnels: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             disputed: AtomicU64::new(0),
             codes: [const { AtomicU64::new(0) }; Code::ALL.len()],

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-pub use access::{Record, Times};
+pub use access::{Record, Times, Tunnel};
 pub use counters::Counters;
 pub use output::{Output, Writer};
 

@@ -15,6 +15,7 @@ mod support;
 mod wire;
 mod listen;
 mod http2;
+mod http2_floods;
 mod drain;
 mod upstream;
 mod buffering;

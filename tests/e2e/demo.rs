@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::browser::Profile;
 use crate::support::process::Process;
 use crate::support::wire::Wire;
 use crate::support::{eventually, free_port};
@@ -23,20 +24,13 @@ fn demo() -> (Process, String) {
 
 /// The page as it stands in the browser once its scripts have run.
 fn browse(url: &str) -> String {
-    let profile = std::env::temp_dir().join(format!("forebay-e2e-browser-{}", std::process::id()));
-    let browser = ["chromium", "chromium-browser", "google-chrome"]
-        .into_iter()
-        .find(|name| Command::new(name).arg("--version").output().is_ok())
-        .unwrap_or_else(|| panic!("there is no Chromium\nmend: run tests/run, which installs it"));
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--disable-dev-shm-usage", "--virtual-time-budget=5000", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.display()))
+    let profile = Profile::fresh();
+    let output = profile
+        .browser(|name| Command::new(name))
+        .args(["--virtual-time-budget=5000", "--dump-dom"])
         .arg(url)
         .output()
         .unwrap();
-    std::fs::remove_dir_all(profile).unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -5,6 +5,7 @@
 
 mod opening;
 mod http2;
+mod streams;
 mod rewound;
 
 use std::future::{Future, poll_fn};
@@ -24,7 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::guard::{Deadlines, Guard, Limits, Refusal, Verdict, Vital};
 use super::upstream::{Stream, beside};
-use super::{Gateway, respond};
+use super::{Gateway, respond, tunnel};
 use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The most time a client may take.
     pub deadlines: Deadlines,
+    /// What it obeys once it has changed its protocol.
+    pub tunnel: tunnel::Settings,
     /// Whether each connection must begin with a PROXY protocol header.
     pub accepts_proxy_protocol: bool,
 }
@@ -52,25 +55,43 @@ pub struct Client {
     pub may_upgrade: bool,
     /// The connection's vital signs.
     pub vital: Arc<Vital>,
-    /// The most its header sections may be.
-    pub limits: Limits,
-    tunnel: Mutex<Option<(Stream, BytesMut)>>,
+    /// What it obeys.
+    pub settings: Settings,
+    next: Mutex<Option<Next>>,
+}
+
+/// What a connection turns to once the answer that changes its protocol has gone out.
+#[derive(Debug)]
+pub struct Next {
+    /// The application's side.
+    pub application: tunnel::End<Stream>,
+    /// What both will speak.
+    pub protocol: tunnel::Protocol,
+    /// Held as long as the tunnel lives.
+    pub place: tunnel::Place,
+    /// The line that its end leaves in the log.
+    pub record: Record,
 }
 
 impl Client {
-    fn new(peer: SocketAddr, local: SocketAddr, may_upgrade: bool, limits: Limits) -> Arc<Self> {
+    fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        may_upgrade: bool,
+        settings: Settings,
+    ) -> Arc<Self> {
         let vital = Arc::new(Vital::new());
-        Arc::new(Self { peer, local, may_upgrade, vital, limits, tunnel: Mutex::new(None) })
+        Arc::new(Self { peer, local, may_upgrade, vital, settings, next: Mutex::new(None) })
     }
 
-    /// Joins this connection to `stream` once the answer has gone out.
-    pub(super) fn tunnel_to(&self, stream: Stream, early: BytesMut) {
+    /// Joins this connection to the application once the answer has gone out.
+    pub(super) fn becomes(&self, next: Next) {
         self.vital.becomes_tunnel();
-        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some((stream, early));
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
     }
 
-    fn take_tunnel(&self) -> Option<(Stream, BytesMut)> {
-        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take_next(&self) -> Option<Next> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -113,11 +134,10 @@ pub async fn serve<S>(
         }
     };
     if held.starts_with(PREFACE) {
-        let client = Client::new(peer, local, false, settings.limits);
+        let client = Client::new(peer, local, false, settings);
         return Box::pin(http2::serve(stream, held, client, gateway, settings)).await;
     }
-    serve_http1(stream, held, Client::new(peer, local, true, settings.limits), gateway, settings)
-        .await;
+    serve_http1(stream, held, Client::new(peer, local, true, settings), gateway, settings).await;
 }
 
 async fn serve_http1<S>(
@@ -158,8 +178,10 @@ async fn serve_http1<S>(
                 return;
             }
             End::Upgraded(stream, rest) => {
-                if let Some((upstream, early)) = client.take_tunnel() {
-                    join((stream, rest), (upstream, early), &gateway).await;
+                if let Some(next) = client.take_next() {
+                    // Boxed, so that other connections do not keep the room for it.
+                    let client = tunnel::End { stream, early: rest };
+                    Box::pin(join(client, next, &gateway, &settings)).await;
                 }
                 return;
             }
@@ -292,26 +314,23 @@ pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S
     drop(timeout(LINGER, goodbye).await);
 }
 
-/// Carries bytes both ways until both sides have ended, or forebay stops.
-async fn join<S>(
-    (client, rest): (S, BytesMut),
-    (upstream, early): (Stream, BytesMut),
-    gateway: &Gateway,
-) where
+/// Carries what follows a change of protocol, and logs its end.
+async fn join<S>(client: tunnel::End<S>, next: Next, gateway: &Gateway, settings: &Settings)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut client, mut upstream) = (client, upstream);
-    let carry = async {
-        client.write_all(&early).await?;
-        upstream.write_all(&rest).await?;
-        tokio::io::copy_bidirectional(&mut client, &mut upstream).await
-    };
-    tokio::select! {
-        carried = carry => match carried {
-            Ok((sent, received)) => tracing::debug!(sent, received, "a tunnel ended"),
-            Err(why) => tracing::debug!(%why, "a tunnel ended early"),
-        },
-        () = gateway.readiness.draining() => {}
+    let Next { application, protocol, place, mut record } = next;
+    let (idle, drain) = (settings.tunnel.idle, gateway.readiness.draining());
+    let carried = tunnel::carry(client, application, protocol, idle, drain).await;
+    drop(place);
+    record.bytes = carried.to_client;
+    if let Some(tunnel) = &mut record.tunnel {
+        tunnel.received_bytes = carried.to_application;
+        tunnel.ended_by = carried.cause.as_str();
+    }
+    let reporter = &gateway.reporter;
+    if reporter.log.has_access_log {
+        reporter.output.line(|lines| record.write(lines, reporter.log.format));
     }
 }
 

@@ -153,6 +153,16 @@ impl Forebay {
         })
     }
 
+    /// Waits for the line that tells the end of the tunnel of a path.
+    pub(crate) fn end_of_tunnel(&self, path: &str) -> Value {
+        self.log.wait(path, |log| {
+            let lines = log.lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+            lines
+                .into_iter()
+                .find(|line: &Value| line["message"] == "tunnel ended" && line["path"] == path)
+        })
+    }
+
     /// Waits for the access line of a path.
     pub(crate) fn line_of(&self, path: &str) -> Value {
         self.wait_for_request(path, |line| line["path"] == path)
@@ -161,6 +171,14 @@ impl Forebay {
     /// What it wrote to standard error so far.
     pub(crate) fn complaints(&self) -> String {
         self.complaints.look().clone()
+    }
+
+    /// The most memory that it has had so far.
+    pub(crate) fn peak_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib * 1024
     }
 
     /// Sends a signal, such as `TERM`.

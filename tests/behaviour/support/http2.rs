@@ -1,5 +1,10 @@
 //! A client of HTTP/2 with prior knowledge, in raw frames (RFC 9113) and literal fields (RFC 7541).
 
+use std::collections::HashMap;
+use std::io;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::PATIENCE;
@@ -28,24 +33,99 @@ pub(crate) struct Answer2 {
 /// What every connection begins with.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 impl Http2 {
     /// Sends the preface and empty settings.
-    pub(crate) fn begin(mut wire: Wire) -> Self {
+    pub(crate) fn begin(wire: Wire) -> Self {
+        Self::begin_with(wire, &[])
+    }
+
+    /// Sends the preface and these settings.
+    pub(crate) fn begin_with(mut wire: Wire, settings: &[u8]) -> Self {
         wire.send(PREFACE);
-        wire.send(frame(SETTINGS, 0, 0, &[]));
+        wire.send(frame(SETTINGS, 0, 0, settings));
         Self { wire, next_stream: 1, is_generous: true }
+    }
+
+    /// Sends bytes as they are; forebay may have ended the connection already.
+    pub(crate) fn try_send_raw(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.wire.try_send(bytes)
+    }
+
+    /// A second handle, to send from.
+    pub(crate) fn sender(&self) -> TcpStream {
+        self.wire.sender()
+    }
+
+    /// Waits until forebay obeys the settings.
+    pub(crate) fn settle(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        while self.read(end).is_some_and(|(kind, flags, ..)| kind != SETTINGS || flags & 1 == 0) {}
+    }
+
+    /// Counts streams that were opened by raw frames.
+    pub(crate) fn skip_streams(&mut self, count: u32) {
+        self.next_stream += 2 * count;
+    }
+
+    /// Reads without waiting; returns whether the connection has ended.
+    pub(crate) fn read_what_is_there(&mut self) -> bool {
+        self.wire.set_patience(Duration::from_millis(1));
+        let (_, end) = self.wire.rest();
+        self.wire.set_patience(PATIENCE);
+        end != End::Open
+    }
+
+    /// Reads and answers nothing until forebay ends the connection; how it ended.
+    pub(crate) fn ignore(&mut self) -> (Vec<u8>, End) {
+        self.wire.rest()
+    }
+
+    /// Reads until forebay ends the connection; the error code of GOAWAY, and how it ended.
+    pub(crate) fn last_words(&mut self) -> (Option<u32>, End) {
+        let mut goodbye = None;
+        let end = Instant::now() + PATIENCE;
+        while let Some((kind, _, _, payload)) = self.read(end) {
+            if kind == GOAWAY {
+                goodbye = number(&payload, 4);
+            }
+        }
+        (goodbye, self.wire.rest().1)
+    }
+
+    /// Reads until so many streams have ended; their answers by stream.
+    pub(crate) fn answers(&mut self, count: usize) -> HashMap<u32, Answer2> {
+        let (mut answers, mut ended) = (HashMap::<u32, Answer2>::new(), 0);
+        let end = Instant::now() + PATIENCE;
+        while ended < count {
+            let Some((kind, flags, id, payload)) = self.read(end) else { break };
+            let answer = answers.entry(id).or_default();
+            match kind {
+                HEADERS => answer.status = answer.status.or(status(&payload)),
+                DATA => {
+                    answer.content.extend_from_slice(&payload);
+                    self.give_way(id, payload.len());
+                }
+                RST_STREAM => answer.reset = number(&payload, 0),
+                _ => {}
+            }
+            let is_end = flags & END_STREAM != 0 && (kind == DATA || kind == HEADERS);
+            ended += usize::from(is_end || kind == RST_STREAM);
+        }
+        answers.retain(|id, _| *id != 0);
+        answers
     }
 
     /// `GET path` as a visitor asks.
@@ -91,13 +171,7 @@ impl Http2 {
     fn send_head(&mut self, fields: &[(&[u8], &[u8])], is_all: bool) -> u32 {
         let stream = self.next_stream;
         self.next_stream += 2;
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            // RFC 7541 §6.2.2: literal, not indexed, new name.
-            block.push(0);
-            string(&mut block, name);
-            string(&mut block, value);
-        }
+        let block = block(fields);
         let ends = if is_all { END_STREAM } else { 0 };
         let mut rest = block.chunks(16_000).peekable();
         let mut kind = HEADERS;
@@ -190,7 +264,20 @@ pub(crate) fn get(path: &[u8]) -> Vec<(&'static [u8], &[u8])> {
     ]
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// A header section.
+pub(crate) fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        // RFC 7541 §6.2.2: literal, not indexed, new name.
+        block.push(0);
+        string(&mut block, name);
+        string(&mut block, value);
+    }
+    block
+}
+
+/// One frame (RFC 9113 §4.1).
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = length[1..].to_vec();
     bytes.extend([kind, flags]);
@@ -200,7 +287,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 7541 §5.2, without Huffman coding.
-fn string(block: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn string(block: &mut Vec<u8>, text: &[u8]) {
     if let Ok(length @ ..127) = u8::try_from(text.len()) {
         block.push(length);
     } else {

@@ -79,6 +79,16 @@ impl Forebay {
         wire.response()
     }
 
+    /// Where a path of it is.
+    pub(crate) fn url(&self, scheme: &str, path: &str) -> String {
+        format!("{scheme}://{}{path}", self.address)
+    }
+
+    /// What it has written so far.
+    pub(crate) fn written(&self) -> String {
+        self.process.written()
+    }
+
     /// Asks for an orderly end.
     pub(crate) fn terminate(&self) {
         self.process.signal("TERM");

@@ -1,5 +1,6 @@
 //! The test world: programs, the database, the site, forebay, raw bytes; no assertions.
 
+pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod forebay;
 pub(crate) mod front_end;

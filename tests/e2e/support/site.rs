@@ -63,6 +63,11 @@ impl Site {
         Wire::connect(&self.address).unwrap().exchange(head)
     }
 
+    /// What it has written so far.
+    pub(crate) fn written(&self) -> String {
+        self.process.written()
+    }
+
     /// Kills the server and its workers without a word.
     pub(crate) fn kill(&mut self) {
         self.process.kill();

@@ -33,3 +33,4 @@ async def echo(scope, receive, send):
     while (message := await receive())["type"] == "websocket.receive":
         message["type"] = "websocket.send"
         await send(message)
+    print("a websocket was closed with", message["code"], flush=True)
