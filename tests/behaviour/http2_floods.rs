@@ -310,7 +310,9 @@ fn many_streams_without_a_window_hold_no_worker_for_long() {
             visit.rest();
         }
     });
-    let forebay = Forebay::with(&application, &["--body-idle-deadline", "400ms"]);
+    // What the answers wait in is bounded, whoever asks for how many.
+    let flags = ["--body-idle-deadline", "400ms", "--spool-memory", "16MiB"];
+    let forebay = Forebay::with(&application, &flags);
     // SETTINGS_INITIAL_WINDOW_SIZE is 0.
     let mut wire = Http2::begin_with(forebay.connect(), &[0, 4, 0, 0, 0, 0]);
     wire.settle();
