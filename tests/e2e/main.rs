@@ -17,5 +17,7 @@ mod probes;
 mod proxy_protocol;
 mod websocket;
 mod lifecycle;
+mod keep_alive;
+mod chaos;
 mod demo;
 mod support;

@@ -57,6 +57,11 @@ impl Forebay {
         )
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// A new connection to it.
     pub(crate) fn connect(&self) -> Wire {
         self.try_connect().unwrap()

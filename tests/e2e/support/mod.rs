@@ -7,6 +7,10 @@ pub(crate) mod front_end;
 pub(crate) mod gate;
 pub(crate) mod process;
 pub(crate) mod site;
+pub(crate) mod notes;
+pub(crate) mod load;
+pub(crate) mod relay;
+pub(crate) mod random;
 pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, TcpListener};

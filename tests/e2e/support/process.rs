@@ -53,6 +53,18 @@ impl Process {
         kill(signal, &self.child.id().to_string());
     }
 
+    /// Sends a signal to one of the processes that it started, if there are any.
+    pub(crate) fn signal_child(&self, signal: &str, choice: u64) {
+        let id = self.child.id();
+        let list = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let children: Vec<&str> = list.split_whitespace().collect();
+        if let Ok(count) = u64::try_from(children.len())
+            && let Some(place) = choice.checked_rem(count)
+        {
+            kill(signal, children[usize::try_from(place).unwrap()]);
+        }
+    }
+
     /// Kills it with all that it started.
     pub(crate) fn kill(&mut self) {
         kill("KILL", &format!("-{}", self.child.id()));

@@ -49,46 +49,85 @@ impl Wire {
 
     /// Reads a response to a method other than HEAD.
     pub(crate) fn response(&mut self) -> Response {
-        let mut response = self.head();
+        self.try_response().unwrap()
+    }
+
+    /// Sends bytes and reads the answer, where either may fail; the kind of the error is
+    /// [`io::ErrorKind::Other`] when the answer had begun.
+    pub(crate) fn try_exchange(&mut self, bytes: &[u8]) -> io::Result<Response> {
+        // Whoever refuses content may answer before it has all: then the answer tells more.
+        let sent = self.0.get_mut().write_all(bytes);
+        self.try_response().map_err(|why| sent.err().unwrap_or(why))
+    }
+
+    fn try_response(&mut self) -> io::Result<Response> {
+        let mut response = self.try_head()?;
+        match self.try_content(&response) {
+            Ok(content) => response.body = content,
+            Err(why) => return Err(io::Error::other(format!("the answer broke off: {why}"))),
+        }
+        Ok(response)
+    }
+
+    fn try_content(&mut self, response: &Response) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
         if response.field("transfer-encoding") == Some("chunked") {
-            while let Some(chunk) = self.chunk() {
-                response.body.extend(chunk);
+            while let Some(chunk) = self.try_chunk()? {
+                content.extend(chunk);
             }
         } else if let Some(length) = response.field("content-length") {
-            let length = length.parse().unwrap();
-            response.body = self.bytes(length);
+            content = self.try_bytes(length.parse().map_err(|_| invalid("a length"))?)?;
         } else if response.status != 204 && response.status != 304 {
-            self.0.read_to_end(&mut response.body).unwrap();
+            self.0.read_to_end(&mut content)?;
         }
-        response
+        Ok(content)
     }
 
     /// Reads the status line and the header section of a final response or of a switch of protocol.
     pub(crate) fn head(&mut self) -> Response {
-        let status_line = self.line();
-        let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut fields = Vec::new();
+        self.try_head().unwrap()
+    }
+
+    fn try_head(&mut self) -> io::Result<Response> {
         loop {
-            let line = self.line();
-            let Some((name, value)) = line.split_once(':') else { break };
-            fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            let status_line = self.try_line()?;
+            let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
+            let status = status.ok_or_else(|| invalid("a status"))?;
+            let mut fields = Vec::new();
+            loop {
+                let line = self.try_line()?;
+                let Some((name, value)) = line.split_once(':') else { break };
+                fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            }
+            if status != 100 {
+                return Ok(Response { status, fields, body: Vec::new() });
+            }
         }
-        if status == 100 { self.head() } else { Response { status, fields, body: Vec::new() } }
     }
 
     /// Reads one chunk; the last one is `None`.
     pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
-        let size = usize::from_str_radix(&self.line(), 16).unwrap();
-        let chunk = self.bytes(size);
-        assert_eq!(self.line(), "", "what ends a chunk");
-        (size > 0).then_some(chunk)
+        self.try_chunk().unwrap()
+    }
+
+    fn try_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let size = usize::from_str_radix(&self.try_line()?, 16);
+        let chunk = self.try_bytes(size.map_err(|_| invalid("the size of a chunk"))?)?;
+        if !self.try_line()?.is_empty() {
+            return Err(invalid("what ends a chunk"));
+        }
+        Ok((!chunk.is_empty()).then_some(chunk))
     }
 
     /// Reads so many bytes.
     pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        self.try_bytes(length).unwrap()
+    }
+
+    fn try_bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
-        self.0.read_exact(&mut bytes).unwrap();
-        bytes
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Reads what comes until the connection ends, in order or by a reset.
@@ -100,12 +139,19 @@ impl Wire {
         bytes
     }
 
-    fn line(&mut self) -> String {
+    fn try_line(&mut self) -> io::Result<String> {
         let mut line = String::new();
-        let read = self.0.read_line(&mut line).unwrap();
-        assert!(read > 0, "the connection ended where a line was due");
-        line.trim_end_matches(['\r', '\n']).to_owned()
+        if self.0.read_line(&mut line)? == 0 {
+            let why = "the connection ended where a line was due";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+        }
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     }
+}
+
+/// What should have come and did not.
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("not {what}"))
 }
 
 /// An answer.
