@@ -218,7 +218,8 @@ impl Account {
             let is_post = *method == "POST";
             let count = counts.get(&format!("{method} {number}")).copied().unwrap_or(0);
             if count > 1 {
-                *(if is_post { &mut account.doubled_posts } else { &mut account.doubled_gets }) += 1;
+                *(if is_post { &mut account.doubled_posts } else { &mut account.doubled_gets }) +=
+                    1;
             }
             match outcome {
                 Outcome::Right => {
@@ -235,7 +236,9 @@ impl Account {
                 Outcome::Code(_) | Outcome::Nothing(_) if is_post => account.lost_posts += 1,
                 Outcome::Code(_) | Outcome::Nothing(_) => account.lost_gets += 1,
             }
-            *account.others.entry(format!("{method}: {outcome:?}")).or_default() += 1;
+            // Alike but for the number.
+            let what = format!("{method}: {outcome:?}").replace(&number.to_string(), "N");
+            *account.others.entry(what).or_default() += 1;
         }
         account
     }

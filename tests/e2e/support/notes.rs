@@ -61,8 +61,11 @@ impl Noted {
     /// Starts the site on a free port of 127.0.0.1, with more flags for the server.
     pub(crate) fn start(server: Server, flags: &[&str]) -> Self {
         let port = free_port();
-        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("notes-{}-{}", std::process::id(), fresh_number()));
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "notes-{}-{}",
+            std::process::id(),
+            fresh_number()
+        ));
         File::create(&file).unwrap();
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let address = format!("127.0.0.1:{port}");
@@ -94,9 +97,7 @@ impl Noted {
         } else {
             self.process.signal("KILL");
             self.process.wait();
-            eventually("nobody listens", || {
-                Wire::connect(&self.address).is_err().then_some(())
-            });
+            eventually("nobody listens", || Wire::connect(&self.address).is_err().then_some(()));
         }
     }
 
