@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling is what a benchmark does")]
 #![expect(clippy::disallowed_types, reason = "what is measured runs on the real clock")]
 
+#[expect(dead_code, reason = "the benchmarks share one set of parts")]
 mod support;
 
 use std::process::ExitCode;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
 
 /// Measures everything and prints it; a table comes as soon as it is complete.
 fn measure(options: &Options) -> Result<(), Failure> {
-    let machine = Machine::look(options)?;
+    let machine = Machine::look(&options.command, &[("wrk", "wrk")])?;
     println!("{}", machine.text());
     let bench = Bench::prepare(&machine, options)?;
     let (kinds, missing) = Kind::installed();

@@ -1,9 +1,9 @@
 //! The machine, its tools and its limits.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::options::Options;
 use super::{Failure, Tried as _};
 
 /// What the numbers depend on.
@@ -23,11 +23,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Looks around; fails when a tool is missing that nothing goes without.
-    pub(crate) fn look(options: &Options) -> Result<Self, Failure> {
-        for (tool, package) in
-            [("wrk", "wrk"), ("taskset", "util-linux"), ("setpriv", "util-linux")]
-        {
+    /// Looks around; fails when a tool, named with its Debian package, is missing.
+    pub(crate) fn look(command: &str, tools: &[(&str, &str)]) -> Result<Self, Failure> {
+        for (tool, package) in tools.iter().chain(&TOOLS) {
             if !has(tool) {
                 return Err(Failure::new(format!(
                     "`{tool}` is missing; Debian's package `{package}` has it"
@@ -40,7 +38,7 @@ impl Machine {
             processor: line_of("/proc/cpuinfo", "model name").unwrap_or_default(),
             cores: cpus.len(),
             commit: commit(),
-            command: options.command.clone(),
+            command: command.to_owned(),
             load: load(),
             load_cpu,
             proxy_cpu: cpus.get(1).copied().unwrap_or(load_cpu),
@@ -54,13 +52,24 @@ impl Machine {
         let pinning = if load_cpu == proxy_cpu {
             format!("everything on CPU {load_cpu}: there is no other")
         } else {
-            format!("proxy on CPU {proxy_cpu}; wrk and the application on CPU {load_cpu}")
+            format!("proxy on CPU {proxy_cpu}; load and application on CPU {load_cpu}")
         };
         format!(
             "machine: {processor}, {cores} cores, load {load}\ncommit:  {commit}\n\
              command: {command}\npinning: {pinning}"
         )
     }
+}
+
+/// What every benchmark starts programs with.
+const TOOLS: [(&str, &str); 2] = [("taskset", "util-linux"), ("setpriv", "util-linux")];
+
+/// Where Debian's packages put a program: not every user has these folders in the path.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"]
+        .iter()
+        .map(|folder| PathBuf::from(folder).join(name))
+        .find(|path| path.is_file())
 }
 
 /// Whether the system has a program.

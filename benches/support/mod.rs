@@ -1,4 +1,5 @@
-//! The parts of the load benchmark, in the order in which they are needed.
+//! The parts of the benchmarks: those of `load` in the order in which they are needed, then those
+//! of `races` and `slow`.
 
 pub(crate) mod options;
 pub(crate) mod machine;
@@ -12,6 +13,11 @@ pub(crate) mod crowd;
 pub(crate) mod standing;
 pub(crate) mod numbers;
 pub(crate) mod report;
+pub(crate) mod front;
+pub(crate) mod site;
+pub(crate) mod closer;
+pub(crate) mod clients;
+pub(crate) mod attackers;
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};

@@ -62,6 +62,48 @@ impl Options {
     }
 }
 
+/// What the benchmarks with one way to run let one choose.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// Less of everything: to see that it works, not to quote.
+    pub(crate) quick: bool,
+    pub(crate) forebay: PathBuf,
+    pub(crate) json: Option<PathBuf>,
+    /// The command as it can be repeated.
+    pub(crate) command: String,
+}
+
+impl Choice {
+    /// Reads the command line of a benchmark; its help, as an error, when that is asked for.
+    pub(crate) fn read(bench: &str, arguments: &[String]) -> Result<Self, Failure> {
+        let help = format!(
+            "cargo bench --bench {bench} -- [OPTIONS]\n\n  \
+             --quick         less of everything: numbers to look at, not to quote\n  \
+             --forebay FILE  the forebay to measure [the one that cargo bench has built]\n  \
+             --json FILE     writes every number to a file"
+        );
+        let own: Vec<&str> =
+            arguments.iter().map(String::as_str).filter(|text| *text != "--bench").collect();
+        let mut choice = Self {
+            quick: false,
+            forebay: PathBuf::from(env!("CARGO_BIN_EXE_forebay")),
+            json: None,
+            command: format!("cargo bench --bench {bench} -- {}", own.join(" ")),
+        };
+        let mut rest = own.into_iter();
+        while let Some(option) = rest.next() {
+            match option {
+                "--quick" => choice.quick = true,
+                "--forebay" => choice.forebay = path(option, rest.next())?,
+                "--json" => choice.json = Some(path(option, rest.next())?),
+                "--help" => return Err(Failure::new(help)),
+                _ => return Err(Failure::new(format!("`{option}` is no option\n\n{help}"))),
+            }
+        }
+        Ok(choice)
+    }
+}
+
 fn count<T: TryFrom<u16>>(option: &str, text: Option<&str>) -> Result<T, Failure> {
     text.and_then(|text| text.parse::<u16>().ok())
         .filter(|count| (1..=1000).contains(count))

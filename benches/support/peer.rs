@@ -49,12 +49,8 @@ impl Kind {
         }
     }
 
-    /// Where Debian's packages put it: not every user has these in the path.
     fn program(self) -> Option<PathBuf> {
-        ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"]
-            .iter()
-            .map(|folder| PathBuf::from(folder).join(self.name()))
-            .find(|path| path.is_file())
+        machine::program(self.name())
     }
 
     fn version(self) -> Option<String> {
@@ -196,7 +192,7 @@ impl Bench {
 }
 
 /// A port that nobody listens on.
-fn free_port() -> Result<u16, Failure> {
+pub(crate) fn free_port() -> Result<u16, Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).tried("find a free port")?;
     Ok(listener.local_addr().tried("find a free port")?.port())
 }

@@ -88,12 +88,12 @@ pub(crate) fn standing(standings: &[Standing], launcher_ms: f64, bench: &Bench) 
     )
 }
 
-fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     format!("{:.1}", number(bytes) / f64::from(1 << 20))
 }
 
 /// Cells in columns; all but the first to the right.
-fn table(rows: &[Vec<String>]) -> String {
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
@@ -129,7 +129,12 @@ pub(crate) fn write_json(
         "launcher_ms": launcher_ms,
         "standing": standings.iter().map(standing_json).collect::<Vec<_>>(),
     });
-    fs::write(path, format!("{all:#}\n")).tried("write the file with the numbers")
+    write_value(path, &all)
+}
+
+/// Writes a value to a file.
+pub(crate) fn write_value(path: &Path, value: &Value) -> Result<(), Failure> {
+    fs::write(path, format!("{value:#}\n")).tried("write the file with the numbers")
 }
 
 fn case_json(measured: &Measured) -> Value {
