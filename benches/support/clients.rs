@@ -66,7 +66,7 @@ impl Load {
             }
             for turn in 0..self.burst {
                 let number = (place * (self.pauses + 1) + round) * self.burst + turn + 1;
-                let method = if (turn + place) % 2 == 0 { "GET" } else { "POST" };
+                let method = if (turn + place).is_multiple_of(2) { "GET" } else { "POST" };
                 let key = format!("{method} {number}");
                 let request = request(method, number);
                 let open = stream.take().map_or_else(|| wire::connect(port), Ok);
