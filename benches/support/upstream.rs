@@ -1,6 +1,6 @@
 //! The application: a stub that answers as cheaply as it can, in a process of its own.
 //!
-//! `/b200` and `/b10k` give so many bytes behind the fields of a Django page; `/seen` gives back
+//! `/b200`, `/b10k` and `/b100k` give so many bytes behind the fields of a Django page; `/seen` gives back
 //! the request's header section.
 
 use std::io::{BufReader, Write as _};
@@ -78,7 +78,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 }
 
 async fn accept(listener: &TcpListener) {
-    let pages = Arc::new(Pages { b200: page(200), b10k: page(10 * 1024) });
+    let pages = Arc::new(Pages { b200: page(200), b10k: page(10 * 1024), b100k: page(100 * 1024) });
     loop {
         if let Ok((stream, _)) = listener.accept().await {
             let pages = Arc::clone(&pages);
@@ -94,6 +94,7 @@ async fn accept(listener: &TcpListener) {
 struct Pages {
     b200: Vec<u8>,
     b10k: Vec<u8>,
+    b100k: Vec<u8>,
 }
 
 async fn serve(mut stream: TcpStream, pages: &Pages) -> std::io::Result<()> {
@@ -108,6 +109,8 @@ async fn serve(mut stream: TcpStream, pages: &Pages) -> std::io::Result<()> {
             stream.write_all(&pages.b200).await?;
         } else if bytes.starts_with(b"GET /b10k ") {
             stream.write_all(&pages.b10k).await?;
+        } else if bytes.starts_with(b"GET /b100k ") {
+            stream.write_all(&pages.b100k).await?;
         } else {
             stream.write_all(&answer(&bytes)).await?;
         }
