@@ -43,22 +43,32 @@ impl fmt::Display for Address {
 
 impl Address {
     /// Connects. A name is looked up each time, since the application may have moved. A full backlog
-    /// is waited for: the caller sets the deadline.
+    /// is waited for, and a connection that is reset while it is made is made again: the caller sets
+    /// the deadline.
     ///
     /// # Errors
     ///
     /// What the system says.
     pub async fn connect(&self) -> io::Result<Stream> {
         match self {
-            Self::Tcp { host, port } => {
-                let stream = match host.parse() {
-                    Ok(ip) => TcpStream::connect(SocketAddr::new(ip, *port)).await?,
-                    Err(_) => TcpStream::connect((host.as_str(), *port)).await?,
+            Self::Tcp { host, port } => loop {
+                let result = match host.parse() {
+                    Ok(ip) => TcpStream::connect(SocketAddr::new(ip, *port)).await,
+                    Err(_) => TcpStream::connect((host.as_str(), *port)).await,
+                };
+                let stream = match result {
+                    // Who listened has ended with this connection in its backlog. Nothing was sent,
+                    // and the next try tells whether somebody else listens.
+                    Err(why) if why.kind() == io::ErrorKind::ConnectionReset => {
+                        sleep(AGAIN).await;
+                        continue;
+                    }
+                    result => result?,
                 };
                 // A head and its content are written at once; waiting would only delay them.
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
-            }
+                return Ok(Stream::Tcp(stream));
+            },
             Self::Unix(path) => loop {
                 match UnixStream::connect(path).await {
                     // The backlog is full, for which a unix socket does not wait by itself.
@@ -70,7 +80,7 @@ impl Address {
     }
 }
 
-/// Between two tries of a unix socket whose backlog is full.
+/// Between two tries to connect.
 const AGAIN: Duration = Duration::from_millis(5);
 
 /// A stream to the application.
@@ -208,5 +218,26 @@ impl Pool {
     /// How long a connection may be idle.
     pub(super) fn keep_alive(&self) -> Duration {
         self.keep_alive
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_restart_between_the_handshake_and_accept_is_not_seen() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = Address::Tcp { host: "127.0.0.1".to_owned(), port };
+        let mut connecting = pin!(address.connect());
+        let first_look = std::future::poll_fn(|cx| Poll::Ready(connecting.as_mut().poll(cx))).await;
+        assert!(first_look.is_pending(), "it is in the backlog now");
+        // Its end resets what is in its backlog.
+        drop(listener);
+        let _next = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        connecting.await.unwrap();
     }
 }
