@@ -123,17 +123,20 @@ impl Readiness {
 
     /// Somebody could not connect: nothing listens. Returns whether visitors wait from now on.
     pub fn mark_gone(&self) -> bool {
+        let mut waits = false;
         self.phase.send_if_modified(|phase| {
             let next = match phase {
                 Phase::Ready | Phase::Failed(_) => Phase::Failed(Reason::NotListening),
                 Phase::Starting(_) => Phase::Starting(Reason::NotListening),
                 Phase::Draining => return false,
             };
+            // Asked here and not afterwards: the application may come back in between.
+            waits = next.holds_visitors();
             let is_new = *phase != next;
             *phase = next;
             is_new
         });
-        self.phase().holds_visitors()
+        waits
     }
 
     /// Waits until the application is ready or forebay stops; returns which.
@@ -173,5 +176,21 @@ mod tests {
         assert!(readiness.set(Phase::Draining));
         assert!(!readiness.set(Phase::Ready));
         assert_eq!(readiness.phase(), Phase::Draining);
+        assert!(!readiness.mark_gone(), "nobody waits for what will not come");
+    }
+
+    #[test]
+    fn who_finds_nobody_there_waits_whatever_was_known() {
+        for phase in [
+            Phase::Ready,
+            Phase::Starting(Reason::NotAsked),
+            Phase::Starting(Reason::Answered(500)),
+            Phase::Failed(Reason::Silent),
+        ] {
+            let readiness = Readiness::new();
+            readiness.set(phase.clone());
+            assert!(readiness.mark_gone(), "{phase:?}");
+            assert!(readiness.phase().holds_visitors(), "{phase:?}");
+        }
     }
 }
