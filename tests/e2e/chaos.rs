@@ -34,8 +34,11 @@ fn nothing_is_lost_when_workers_and_masters_die() {
 
     let account = Account::of(&all, &site.counts());
     let held = chaos.held(&all);
-    eprintln!("gthread, seed {}: {} strikes; held {held}; {account}", chaos.seed, chaos.strikes);
-    assert_right(&account, chaos.strikes);
+    let (seed, strikes, repeated) = (chaos.seed, chaos.strikes, forebay.repeated());
+    eprintln!(
+        "gthread, seed {seed}: {strikes} strikes; held {held}, repeated {repeated}; {account}"
+    );
+    assert_right(&account, strikes);
     let outages = chaos.without_application.len();
     assert!(outages == 0 || held > 0, "{outages} times without a master, and nobody waited");
 }
@@ -55,8 +58,9 @@ fn nothing_is_lost_when_connections_are_cut() {
 
     let account = Account::of(&all, &site.counts());
     let (seed, strikes, cuts) = (chaos.seed, chaos.strikes, relay.cuts());
-    eprintln!("sync, seed {seed}: {strikes} strikes, {cuts} cuts; {account}");
-    assert!(cuts > 0, "nothing was cut");
+    let repeated = forebay.repeated();
+    eprintln!("sync, seed {seed}: {strikes} strikes, {cuts} cuts; repeated {repeated}; {account}");
+    assert!(cuts > 0 && repeated > 0, "{cuts} cuts, {repeated} requests sent again");
     assert_right(&account, strikes + cuts);
 }
 

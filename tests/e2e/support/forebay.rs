@@ -57,6 +57,11 @@ impl Forebay {
         )
     }
 
+    /// How many requests it sent to the application more than once, by its log.
+    pub(crate) fn repeated(&self) -> usize {
+        self.process.written().lines().filter(|line| line.contains(r#","repeats":"#)).count()
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
         &self.address
