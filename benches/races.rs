@@ -38,8 +38,8 @@ fn main() -> ExitCode {
 
 /// What the fronts meet.
 const CASES: [&str; 3] = [
-    "closes every second use of a connection, the request not processed",
-    "closes every second use of a connection, the request processed",
+    "an application that ends each second use of a connection without having processed it",
+    "an application that processes each second use of a connection and ends without an answer",
     "gunicorn gthread --max-requests 50 --keep-alive 1, pauses of 1 s",
 ];
 
@@ -55,7 +55,7 @@ fn measure(choice: &Choice) -> Result<(), Failure> {
     ];
     let mut values = Vec::new();
     for (number, case) in CASES.iter().enumerate() {
-        println!("case {}: an application that {case}", number + 1);
+        println!("case {}: {case}", number + 1);
         for front in &fronts {
             let tallies = run(&place, *front, number, choice.quick)?;
             rows.push(row(number, *front, tallies));
