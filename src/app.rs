@@ -115,6 +115,7 @@ pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error>
 fn runtime() -> Result<Runtime, Error> {
     Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|source| Error::System { what: "runtime", source })
 }
@@ -189,6 +190,7 @@ fn share(config: &Config, shared: &Shared, open: Arc<AtomicU64>) -> Share {
         routes: Arc::new(config.routes.clone()),
         probes: config.probes,
         upstream: Arc::new(Upstream::new(config.upstream.clone(), Arc::clone(&shared.pulse))),
+        send_file: Arc::new(config.send_file.clone()),
         readiness: Arc::clone(&shared.readiness),
         reporter: shared.reporter.clone(),
         witness: shared.witness.clone(),
@@ -245,6 +247,10 @@ fn tell_the_end(shared: &Shared, end: End) {
         }
     }
 }
+
+/// The threads of each runtime for what blocks: looking up names, and reading files. They end when
+/// they are idle.
+const BLOCKING_THREADS: usize = 16;
 
 /// Connections that the system may hold until they are accepted.
 const BACKLOG: u32 = 4096;

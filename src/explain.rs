@@ -168,6 +168,7 @@ fn stage(
         routes: Arc::new(config.routes.clone()),
         probes: config.probes,
         upstream: Arc::new(Upstream::new(upstream, Arc::new(Pulse::new()))),
+        send_file: Arc::new(config.send_file.clone()),
         readiness,
         reporter: Reporter { output, log, counters: Arc::new(Counters::new()) },
         witness: Some(Arc::clone(witness)),

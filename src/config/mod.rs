@@ -3,6 +3,7 @@
 //! Owns: the settings, their sources and precedence, the platform's variables, the typed result.
 //! Must not know: sockets, children, requests.
 
+mod fault;
 mod platform;
 mod setting;
 mod source;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+pub use fault::{Fault, Faults, Trouble};
 pub use setting::{SETTINGS, Setting};
 pub use source::{Environment, Flags, Origin, Shown};
 
@@ -23,7 +25,7 @@ use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, S
 use crate::proxy::probe::Probes;
 use crate::proxy::route::{self, AlwaysOn};
 use crate::proxy::upstream::{self, Address, Questions};
-use crate::proxy::{connection, proxy_protocol};
+use crate::proxy::{connection, proxy_protocol, send_file};
 use crate::telemetry::{self, Format};
 use source::Sources;
 
@@ -48,57 +50,13 @@ pub struct Config {
     pub probes: Probes,
     /// What the upstream leg obeys.
     pub upstream: upstream::Settings,
+    /// The files that the application may name.
+    pub send_file: send_file::Settings,
     /// What the application is asked.
     pub questions: Questions,
     /// What the log obeys.
     pub log: telemetry::Settings,
     shown: Vec<Shown>,
-}
-
-/// One setting that cannot be obeyed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fault {
-    /// The setting's name.
-    pub setting: String,
-    /// Where its text comes from.
-    pub origin: String,
-    /// What is wrong.
-    pub trouble: Trouble,
-    /// How to mend it.
-    pub mend: String,
-}
-
-/// What is wrong with a setting.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Trouble {
-    /// This text means nothing.
-    Text(String),
-    /// Nobody set it, and there is no default.
-    Missing,
-    /// There is no such setting.
-    Unknown,
-}
-
-/// All faults of one start.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub struct Faults(pub Vec<Fault>);
-
-impl std::fmt::Display for Faults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (place, fault) in self.0.iter().enumerate() {
-            let Fault { setting, origin, trouble, mend } = fault;
-            f.write_str(if place == 0 { "" } else { "\nerror: " })?;
-            match trouble {
-                Trouble::Text(text) => write!(f, "{setting} is `{text}`, set by {origin}")?,
-                Trouble::Missing => write!(f, "{setting} is not set")?,
-                Trouble::Unknown => {
-                    write!(f, "there is no setting `{setting}`, found in {origin}")?;
-                }
-            }
-            write!(f, "\nmend:  {mend}")?;
-        }
-        Ok(())
-    }
 }
 
 /// Whether a command takes requests to a real application.
@@ -149,6 +107,7 @@ impl Config {
         let start_limit = sources.read("start-limit", value::deadline);
         let client_idle = connection.map(|settings| settings.deadlines.body_idle);
         let upstream = read_upstream(sources, need, client_idle);
+        let send_file = read_send_file(sources);
         let ready_interval = sources.read("ready-interval", value::deadline);
         let ready_deadline = sources.read("ready-deadline", value::deadline);
         let log = read_log(sources);
@@ -166,6 +125,7 @@ impl Config {
             normalise: normalise?,
             probes: Probes { start_limit: start_limit? },
             upstream: upstream?,
+            send_file: send_file?,
             questions: Questions {
                 path: routes.health_path.clone(),
                 hosts: asked,
@@ -376,6 +336,17 @@ fn read_upstream(
         keep_alive: keep_alive?,
         proxy_protocol: proxy_protocol?,
     })
+}
+
+fn read_send_file(sources: &mut Sources) -> Option<send_file::Settings> {
+    let places = sources.read_all("send-file", value::send_file)?;
+    let mut prefixes: Vec<_> = places.iter().map(|place| &place.prefix).collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    if prefixes.len() < places.len() {
+        sources.fault("send-file", "give each prefix once");
+    }
+    Some(send_file::Settings { places })
 }
 
 fn read_log(sources: &mut Sources) -> Option<telemetry::Settings> {

@@ -210,6 +210,12 @@ pub const SETTINGS: &[Setting] = &[
         "off",
         "Begins each connection to the application with its client: `off`, `v1` or `v2`; gunicorn needs --proxy-protocol and then sees the client as REMOTE_ADDR",
     ),
+    many(
+        UPSTREAM,
+        "send-file",
+        "PREFIX=DIR",
+        "Sends the file that the application names by X-Accel-Redirect (a URL's path that begins with PREFIX) or X-Sendfile (a path beneath DIR), as `/protected/=/srv/media`; without it both fields are passed on",
+    ),
     one(LIMITS, "connection-limit", "COUNT", "10000", "The most connections at once; more get 503"),
     one(LIMITS, "header-deadline", "TIME", "15s", "How long a header section may take"),
     one(

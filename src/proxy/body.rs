@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::guard::Vital;
-use super::upstream;
+use super::{file, upstream};
 use crate::code::Code;
 use crate::telemetry::{Counters, Output, Record, Settings};
 
@@ -78,7 +78,7 @@ pub struct Body {
     ending: Ending,
     pace: Option<Arc<Pace>>,
     /// An error waits until what was read before it is on its way.
-    failure: Option<upstream::Error>,
+    failure: Option<Error>,
 }
 
 /// Where the content comes from.
@@ -88,6 +88,29 @@ pub enum Content {
     Own(Bytes),
     /// From the application.
     Upstream(Box<upstream::Body>),
+    /// From a file.
+    File(Box<file::Content>),
+}
+
+/// Why content ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The application's did.
+    #[error(transparent)]
+    Upstream(#[from] upstream::Error),
+    /// A file's did.
+    #[error(transparent)]
+    File(#[from] file::Broken),
+}
+
+impl Error {
+    /// The code for the log line.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Upstream(why) => why.code(),
+            Self::File(why) => why.code(),
+        }
+    }
 }
 
 /// Tells, exactly once, that a request has ended, however it ends.
@@ -146,18 +169,36 @@ impl Content {
         match self {
             Self::Own(bytes) => bytes.is_empty(),
             Self::Upstream(body) => body.is_end_stream(),
+            Self::File(content) => content.is_end_stream(),
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(match self {
+            Self::Own(bytes) if bytes.is_empty() => None,
+            Self::Own(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Self::Upstream(body) => ready!(body.poll_frame(cx)).map(|frame| Ok(frame?)),
+            Self::File(content) => ready!(content.poll_frame(cx)).map(|frame| Ok(frame?)),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Upstream(body) => body.size_hint(),
+            Self::File(content) => content.size_hint(),
         }
     }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = upstream::Error;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         if let Some(why) = this.failure.take() {
             return Poll::Ready(Some(Err(why)));
@@ -165,11 +206,7 @@ impl http_body::Body for Body {
         if let Some(pace) = &this.pace {
             pace.tell(None);
         }
-        let frame = match &mut this.content {
-            Content::Own(bytes) if bytes.is_empty() => None,
-            Content::Own(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Content::Upstream(body) => ready!(body.poll_frame(cx)),
-        };
+        let frame = ready!(this.content.poll_frame(cx));
         let ending = &mut this.ending;
         match frame {
             Some(Ok(frame)) => {
@@ -201,9 +238,6 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Upstream(body) => body.size_hint(),
-        }
+        self.content.size_hint()
     }
 }

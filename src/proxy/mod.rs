@@ -6,7 +6,8 @@
 //! 1. [`listen`] accepts a connection; [`connection`] serves it, with [`guard`] in front of hyper.
 //! 2. [`normalise`] makes the request arrive normal.
 //! 3. [`route`] decides who answers.
-//! 4. [`probe`] answers from readiness, or [`upstream`] takes the request to the application.
+//! 4. [`probe`] answers from readiness, or [`upstream`] takes the request to the application, and
+//!    [`send_file`] sends the [file](mod@file) that it may have named instead of content.
 //! 5. [`respond`] makes the answers that nobody else makes; [`body`] reports the end.
 
 pub mod listen;
@@ -17,6 +18,8 @@ pub mod normalise;
 pub mod route;
 pub mod probe;
 pub mod upstream;
+pub mod send_file;
+pub mod file;
 pub mod respond;
 pub mod body;
 mod witness;
@@ -38,6 +41,7 @@ use crate::readiness::Readiness;
 use crate::telemetry::Record;
 use body::{Body, Content, Ending, Reporter};
 use connection::Client;
+use file::Wanted;
 use guard::{Refusal, check_parsed};
 use normalise::{Journal, Normaliser, Seen};
 use probe::Probes;
@@ -56,6 +60,8 @@ pub struct Gateway {
     pub probes: Probes,
     /// Step 4c.
     pub upstream: Arc<Upstream>,
+    /// Step 4c: the files that the application may name.
+    pub send_file: Arc<send_file::Settings>,
     /// What probes are told.
     pub readiness: Arc<Readiness>,
     /// Where lines and numbers go.
@@ -84,6 +90,9 @@ pub enum Error {
     /// Step 4c failed.
     #[error(transparent)]
     Upstream(#[from] upstream::Error),
+    /// Step 4c could not send a file.
+    #[error(transparent)]
+    SendFile(#[from] send_file::Error),
 }
 
 impl Error {
@@ -94,6 +103,7 @@ impl Error {
             Self::Refused(why) => why.code(),
             Self::Normalise(why) => why.code(),
             Self::Upstream(why) => why.code(),
+            Self::SendFile(why) => why.code(),
         }
     }
 }
@@ -203,6 +213,7 @@ impl Gateway {
         client: &Client,
         record: &mut Record,
     ) -> Result<Answer, Error> {
+        let wanted = Wanted::of(request.method(), request.headers());
         let outgoing = Outgoing {
             request,
             client: SocketAddr::new(seen.client, seen.client_port),
@@ -214,12 +225,28 @@ impl Gateway {
         record.connect = times.connect;
         record.first_byte = times.first_byte;
         match result? {
-            Incomer::Answer(response) => Ok(response.map(Content::Upstream)),
+            Incomer::Answer(response) => self.content(response, &wanted).await,
             Incomer::Tunnel(response, stream, early) => {
                 client.tunnel_to(stream, early);
                 Ok(response.map(|()| Content::Own(Bytes::new())))
             }
         }
+    }
+
+    /// Chooses between the application's own content and a file that it names.
+    async fn content(
+        &self,
+        mut response: Response<Box<upstream::Body>>,
+        wanted: &Wanted,
+    ) -> Result<Answer, Error> {
+        if self.send_file.is_on() {
+            let status = response.status();
+            if let Some(named) = send_file::take(status, response.headers_mut())? {
+                let answer = self.send_file.answer(named, wanted, response).await?;
+                return Ok(answer.map(|content| Content::File(Box::new(content))));
+            }
+        }
+        Ok(response.map(Content::Upstream))
     }
 }
 

@@ -18,6 +18,7 @@ mod http2;
 mod drain;
 mod upstream;
 mod tunnel;
+mod send_file;
 mod client_address;
 mod scheme;
 mod host;
