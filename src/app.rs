@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::proxy::body::Reporter;
+use crate::proxy::compress::Compressor;
 use crate::proxy::listen::{self, Colleague, HANDED_LIMIT, Handed, Share};
 use crate::proxy::normalise::Normaliser;
 use crate::proxy::upstream::{Asker, Pulse, Upstream};
@@ -80,6 +81,7 @@ struct Shared {
     normaliser: Arc<Normaliser>,
     readiness: Arc<Readiness>,
     pulse: Arc<Pulse>,
+    compressor: Arc<Compressor>,
     reporter: Reporter,
     witness: Option<Arc<Witness>>,
 }
@@ -100,6 +102,7 @@ pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error>
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
         readiness: Arc::new(Readiness::new()),
         pulse: Arc::new(Pulse::new()),
+        compressor: Arc::new(Compressor::new(config.compress)),
         reporter,
         witness,
     };
@@ -191,6 +194,7 @@ fn share(config: &Config, shared: &Shared, open: Arc<AtomicU64>) -> Share {
         probes: config.probes,
         upstream: Arc::new(Upstream::new(config.upstream.clone(), Arc::clone(&shared.pulse))),
         send_file: Arc::new(config.send_file.clone()),
+        compressor: Arc::clone(&shared.compressor),
         readiness: Arc::clone(&shared.readiness),
         reporter: shared.reporter.clone(),
         witness: shared.witness.clone(),
@@ -250,7 +254,7 @@ fn tell_the_end(shared: &Shared, end: End) {
 
 /// The threads of each runtime for what blocks: looking up names, and reading files. They end when
 /// they are idle.
-const BLOCKING_THREADS: usize = 16;
+const BLOCKING_THREADS: usize = 32;
 
 /// Connections that the system may hold until they are accepted.
 const BACKLOG: u32 = 4096;

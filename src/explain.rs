@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::code::Code;
 use crate::config::Config;
 use crate::proxy::body::Reporter;
+use crate::proxy::compress::Compressor;
 use crate::proxy::guard::{Framing, Refusal};
 use crate::proxy::normalise::{Change, Normaliser, Platform};
 use crate::proxy::respond::X_FOREBAY_ERROR;
@@ -169,6 +170,7 @@ fn stage(
         probes: config.probes,
         upstream: Arc::new(Upstream::new(upstream, Arc::new(Pulse::new()))),
         send_file: Arc::new(config.send_file.clone()),
+        compressor: Arc::new(Compressor::new(config.compress)),
         readiness,
         reporter: Reporter { output, log, counters: Arc::new(Counters::new()) },
         witness: Some(Arc::clone(witness)),

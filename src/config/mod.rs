@@ -25,7 +25,7 @@ use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, S
 use crate::proxy::probe::Probes;
 use crate::proxy::route::{self, AlwaysOn};
 use crate::proxy::upstream::{self, Address, Questions};
-use crate::proxy::{connection, proxy_protocol, send_file};
+use crate::proxy::{compress, connection, proxy_protocol, send_file};
 use crate::telemetry::{self, Format};
 use source::Sources;
 
@@ -52,6 +52,8 @@ pub struct Config {
     pub upstream: upstream::Settings,
     /// The files that the application may name.
     pub send_file: send_file::Settings,
+    /// What the compressor obeys.
+    pub compress: compress::Settings,
     /// What the application is asked.
     pub questions: Questions,
     /// What the log obeys.
@@ -108,6 +110,7 @@ impl Config {
         let client_idle = connection.map(|settings| settings.deadlines.body_idle);
         let upstream = read_upstream(sources, need, client_idle);
         let send_file = read_send_file(sources);
+        let compress = read_compress(sources);
         let ready_interval = sources.read("ready-interval", value::deadline);
         let ready_deadline = sources.read("ready-deadline", value::deadline);
         let log = read_log(sources);
@@ -126,6 +129,7 @@ impl Config {
             probes: Probes { start_limit: start_limit? },
             upstream: upstream?,
             send_file: send_file?,
+            compress: compress?,
             questions: Questions {
                 path: routes.health_path.clone(),
                 hosts: asked,
@@ -347,6 +351,19 @@ fn read_send_file(sources: &mut Sources) -> Option<send_file::Settings> {
         sources.fault("send-file", "give each prefix once");
     }
     Some(send_file::Settings { places })
+}
+
+fn read_compress(sources: &mut Sources) -> Option<compress::Settings> {
+    let is_on = sources.read("compress", value::switch);
+    let least = sources.read("compress-min", value::bytes::<1, 16_777_216>);
+    let compresses_personal = sources.read("compress-personal", value::switch);
+    let limit = sources.read("compress-limit", value::count::<1, 10_000>);
+    Some(compress::Settings {
+        is_on: is_on?,
+        least: least? as u64,
+        compresses_personal: compresses_personal?,
+        limit: limit?,
+    })
 }
 
 fn read_log(sources: &mut Sources) -> Option<telemetry::Settings> {

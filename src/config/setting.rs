@@ -50,6 +50,7 @@ const PLACE: &str = "Where";
 const TRUST: &str = "Whom to believe";
 const PROBES: &str = "Probes";
 const UPSTREAM: &str = "The application's side";
+const COMPRESSION: &str = "Compression";
 const LIMITS: &str = "Limits on clients";
 const LOG: &str = "Log";
 
@@ -215,6 +216,28 @@ pub const SETTINGS: &[Setting] = &[
         "send-file",
         "PREFIX=DIR",
         "Sends the file that the application names by X-Accel-Redirect (a URL's path that begins with PREFIX) or X-Sendfile (a path beneath DIR), as `/protected/=/srv/media`; without it both fields are passed on",
+    ),
+    one(
+        COMPRESSION,
+        "compress",
+        "SWITCH",
+        "off",
+        "Compresses the application's text with zstd, brotli or gzip, as the client likes: `on` or `off`",
+    ),
+    one(COMPRESSION, "compress-min", "SIZE", "1KiB", "Smaller answers are not worth it"),
+    one(
+        COMPRESSION,
+        "compress-personal",
+        "SWITCH",
+        "off",
+        "Compresses answers for one person too; their lengths can then betray a secret beside something that an attacker chooses (BREACH): `on` or `off`",
+    ),
+    one(
+        COMPRESSION,
+        "compress-limit",
+        "COUNT",
+        "100",
+        "The most answers compressed at once, with up to 2MiB of memory each; more go as they are",
     ),
     one(LIMITS, "connection-limit", "COUNT", "10000", "The most connections at once; more get 503"),
     one(LIMITS, "header-deadline", "TIME", "15s", "How long a header section may take"),

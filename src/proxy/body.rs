@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::guard::Vital;
-use super::{file, upstream};
+use super::{compress, file, upstream};
 use crate::code::Code;
 use crate::telemetry::{Counters, Output, Record, Settings};
 
@@ -88,6 +88,8 @@ pub enum Content {
     Own(Bytes),
     /// From the application.
     Upstream(Box<upstream::Body>),
+    /// From the application, compressed here.
+    Compressed(Box<compress::Stream>, Box<upstream::Body>),
     /// From a file.
     File(Box<file::Content>),
 }
@@ -98,6 +100,9 @@ pub enum Error {
     /// The application's did.
     #[error(transparent)]
     Upstream(#[from] upstream::Error),
+    /// The application's did while it was compressed.
+    #[error(transparent)]
+    Compressed(#[from] compress::Broken<upstream::Error>),
     /// A file's did.
     #[error(transparent)]
     File(#[from] file::Broken),
@@ -107,7 +112,8 @@ impl Error {
     /// The code for the log line.
     pub fn code(&self) -> Code {
         match self {
-            Self::Upstream(why) => why.code(),
+            Self::Upstream(why) | Self::Compressed(compress::Broken::Content(why)) => why.code(),
+            Self::Compressed(compress::Broken::Encoder(_)) => Code::BrokenOff,
             Self::File(why) => why.code(),
         }
     }
@@ -169,6 +175,7 @@ impl Content {
         match self {
             Self::Own(bytes) => bytes.is_empty(),
             Self::Upstream(body) => body.is_end_stream(),
+            Self::Compressed(stream, _) => stream.is_end_stream(),
             Self::File(content) => content.is_end_stream(),
         }
     }
@@ -178,6 +185,9 @@ impl Content {
             Self::Own(bytes) if bytes.is_empty() => None,
             Self::Own(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Self::Upstream(body) => ready!(body.poll_frame(cx)).map(|frame| Ok(frame?)),
+            Self::Compressed(stream, body) => {
+                ready!(stream.poll_frame(cx, |cx| body.poll_frame(cx))).map(|frame| Ok(frame?))
+            }
             Self::File(content) => ready!(content.poll_frame(cx)).map(|frame| Ok(frame?)),
         })
     }
@@ -186,6 +196,7 @@ impl Content {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upstream(body) => body.size_hint(),
+            Self::Compressed(..) => SizeHint::new(),
             Self::File(content) => content.size_hint(),
         }
     }

@@ -7,7 +7,8 @@
 //! 2. [`normalise`] makes the request arrive normal.
 //! 3. [`route`] decides who answers.
 //! 4. [`probe`] answers from readiness, or [`upstream`] takes the request to the application, and
-//!    [`send_file`] sends the [file](mod@file) that it may have named instead of content.
+//!    [`send_file`] sends the [file](mod@file) that it may have named instead of content, and
+//!    [`compress`] makes its text smaller.
 //! 5. [`respond`] makes the answers that nobody else makes; [`body`] reports the end.
 
 pub mod listen;
@@ -20,6 +21,7 @@ pub mod probe;
 pub mod upstream;
 pub mod send_file;
 pub mod file;
+pub mod compress;
 pub mod respond;
 pub mod body;
 mod witness;
@@ -40,6 +42,7 @@ use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
 use body::{Body, Content, Ending, Reporter};
+use compress::{Asked, Compressor};
 use connection::Client;
 use file::Wanted;
 use guard::{Refusal, check_parsed};
@@ -62,6 +65,8 @@ pub struct Gateway {
     pub upstream: Arc<Upstream>,
     /// Step 4c: the files that the application may name.
     pub send_file: Arc<send_file::Settings>,
+    /// Step 4c: what makes text smaller.
+    pub compressor: Arc<Compressor>,
     /// What probes are told.
     pub readiness: Arc<Readiness>,
     /// Where lines and numbers go.
@@ -214,6 +219,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Answer, Error> {
         let wanted = Wanted::of(request.method(), request.headers());
+        let asked = self.compressor.asked(request.method(), request.headers());
         let outgoing = Outgoing {
             request,
             client: SocketAddr::new(seen.client, seen.client_port),
@@ -225,7 +231,10 @@ impl Gateway {
         record.connect = times.connect;
         record.first_byte = times.first_byte;
         match result? {
-            Incomer::Answer(response) => self.content(response, &wanted).await,
+            Incomer::Answer(response) => {
+                let answer = self.content(response, &wanted).await?;
+                Ok(self.compress(answer, asked.as_ref(), record))
+            }
             Incomer::Tunnel(response, stream, early) => {
                 client.tunnel_to(stream, early);
                 Ok(response.map(|()| Content::Own(Bytes::new())))
@@ -247,6 +256,24 @@ impl Gateway {
             }
         }
         Ok(response.map(Content::Upstream))
+    }
+
+    /// Compresses the application's own content, if that is wanted.
+    fn compress(&self, answer: Answer, asked: Option<&Asked>, record: &mut Record) -> Answer {
+        let (mut head, content) = answer.into_parts();
+        let content = match (content, asked) {
+            (Content::Upstream(body), Some(asked)) => {
+                match self.compressor.prepare(asked, &mut head) {
+                    Some(stream) => {
+                        record.coding = Some(stream.coding().name());
+                        Content::Compressed(Box::new(stream), body)
+                    }
+                    None => Content::Upstream(body),
+                }
+            }
+            (content, _) => content,
+        };
+        Response::from_parts(head, content)
     }
 }
 

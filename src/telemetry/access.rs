@@ -48,6 +48,8 @@ pub struct Record {
     pub probe: Option<&'static str>,
     /// Whether the front end's fields name different clients.
     pub is_disputed: bool,
+    /// How forebay compressed the content, if it did.
+    pub coding: Option<&'static str>,
     /// Bytes of content sent.
     pub bytes: u64,
     /// Until a connection to the application stood; zero when one was reused.
@@ -81,6 +83,7 @@ impl Record {
             cause: None,
             probe: None,
             is_disputed: false,
+            coding: None,
             bytes: 0,
             connect: Duration::ZERO,
             first_byte: Duration::ZERO,
@@ -144,6 +147,9 @@ impl Record {
         }
         if let Some(probe) = self.probe {
             write!(out, r#""probe":"{probe}","#).unwrap_or_default();
+        }
+        if let Some(coding) = self.coding {
+            write!(out, r#""coding":"{coding}","#).unwrap_or_default();
         }
         if self.is_disputed {
             out.extend_from_slice(br#""disputed":true,"#);

@@ -19,6 +19,7 @@ mod drain;
 mod upstream;
 mod tunnel;
 mod send_file;
+mod compress;
 mod client_address;
 mod scheme;
 mod host;
