@@ -218,7 +218,8 @@ impl Gateway {
         client: &Client,
         record: &mut Record,
     ) -> Result<Answer, Error> {
-        let wanted = Wanted::of(request.method(), request.headers());
+        let wanted =
+            self.send_file.is_on().then(|| Wanted::of(request.method(), request.headers()));
         let asked = self.compressor.asked(request.method(), request.headers());
         let outgoing = Outgoing {
             request,
@@ -232,7 +233,7 @@ impl Gateway {
         record.first_byte = times.first_byte;
         match result? {
             Incomer::Answer(response) => {
-                let answer = self.content(response, &wanted).await?;
+                let answer = self.content(response, wanted.as_ref()).await?;
                 Ok(self.compress(answer, asked.as_ref(), record))
             }
             Incomer::Tunnel(response, stream, early) => {
@@ -246,9 +247,9 @@ impl Gateway {
     async fn content(
         &self,
         mut response: Response<Box<upstream::Body>>,
-        wanted: &Wanted,
+        wanted: Option<&Wanted>,
     ) -> Result<Answer, Error> {
-        if self.send_file.is_on() {
+        if let Some(wanted) = wanted {
             let status = response.status();
             if let Some(named) = send_file::take(status, response.headers_mut())? {
                 let answer = self.send_file.answer(named, wanted, response).await?;
