@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::proxy::body::Reporter;
+use crate::proxy::compress::Compressor;
 use crate::proxy::intake::Intake;
 use crate::proxy::listen::{self, Colleague, HANDED_LIMIT, Handed, Share};
 use crate::proxy::normalise::Normaliser;
@@ -80,6 +81,7 @@ pub enum End {
 struct Shared {
     normaliser: Arc<Normaliser>,
     common: Common,
+    compressor: Arc<Compressor>,
     reporter: Reporter,
     witness: Option<Arc<Witness>>,
 }
@@ -99,6 +101,7 @@ pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error>
     let shared = Shared {
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
         common: Common::new(config.queue, config.spool.clone()),
+        compressor: Arc::new(Compressor::new(config.compress)),
         reporter,
         witness,
     };
@@ -114,6 +117,7 @@ pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error>
 fn runtime() -> Result<Runtime, Error> {
     Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|source| Error::System { what: "runtime", source })
 }
@@ -189,6 +193,8 @@ fn share(config: &Config, shared: &Shared, open: Arc<AtomicU64>) -> Share {
         probes: config.probes,
         intake: Intake::new(config.intake.clone(), Arc::clone(&shared.common.stores)),
         upstream: Arc::new(Upstream::new(config.upstream.clone(), shared.common.clone())),
+        send_file: Arc::new(config.send_file.clone()),
+        compressor: Arc::clone(&shared.compressor),
         readiness: Arc::clone(&shared.common.readiness),
         reporter: shared.reporter.clone(),
         witness: shared.witness.clone(),
@@ -255,6 +261,10 @@ fn tell_the_end(shared: &Shared, end: End) {
         }
     }
 }
+
+/// The threads of each runtime for what blocks: looking up names, and reading files. They end when
+/// they are idle.
+const BLOCKING_THREADS: usize = 32;
 
 /// Connections that the system may hold until they are accepted.
 const BACKLOG: u32 = 4096;

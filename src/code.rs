@@ -141,6 +141,18 @@ codes! {
     BrokenOff = "FB-35" 502 "http_response_incomplete"
         "The site's answer broke off."
         "A worker died while answering: see the application's log.";
+    /// The application names a file that is not sent.
+    FileRefused = "FB-36" 502 "proxy_configuration_error"
+        "The file cannot be delivered."
+        "X-Accel-Redirect or X-Sendfile names no regular file beneath --send-file, or one that forebay may not read: the log line says which and why.";
+    /// The application names a file that is not there.
+    FileMissing = "FB-37" 404 "file_missing"
+        "The file is not there."
+        "X-Accel-Redirect or X-Sendfile names a file that does not exist: the log line says which.";
+    /// A file could not be sent to its end.
+    FileBrokenOff = "FB-38" 502 "http_response_incomplete"
+        "The file broke off."
+        "The file was shortened or rewritten while it was sent, or its disk failed: the log line says which. Write a new file and rename it into place.";
     /// The client left before the answer was complete.
     ClientLeft = "FB-40" 499 "client_left"
         "The client closed the connection."

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::code::Code;
 use crate::config::Config;
 use crate::proxy::body::Reporter;
+use crate::proxy::compress::Compressor;
 use crate::proxy::guard::{Framing, Refusal};
 use crate::proxy::intake::Intake;
 use crate::proxy::normalise::{Change, Normaliser, Platform};
@@ -171,6 +172,8 @@ fn stage(
         intake: Intake::new(config.intake.clone(), Arc::clone(&common.stores)),
         readiness: Arc::clone(&common.readiness),
         upstream: Arc::new(Upstream::new(upstream, common)),
+        send_file: Arc::new(config.send_file.clone()),
+        compressor: Arc::new(Compressor::new(config.compress)),
         reporter: Reporter { output, log, counters: Arc::new(Counters::new()) },
         witness: Some(Arc::clone(witness)),
     }))

@@ -3,6 +3,7 @@
 //! Owns: the settings, their sources and precedence, the platform's variables, the typed result.
 //! Must not know: sockets, children, requests.
 
+mod fault;
 mod platform;
 mod read;
 mod setting;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+pub use fault::{Fault, Faults, Trouble};
 pub use setting::{SETTINGS, Setting};
 pub use source::{Environment, Flags, Origin, Shown};
 
@@ -23,7 +25,7 @@ use crate::proxy::normalise::{self, CanonicalHost, Edges, Platform};
 use crate::proxy::probe::Probes;
 use crate::proxy::route;
 use crate::proxy::upstream::{self, Questions, queue};
-use crate::proxy::{connection, intake, spool};
+use crate::proxy::{compress, connection, intake, send_file, spool};
 use crate::telemetry;
 use source::Sources;
 
@@ -54,57 +56,15 @@ pub struct Config {
     pub queue: queue::Settings,
     /// What the upstream leg obeys.
     pub upstream: upstream::Settings,
+    /// The files that the application may name.
+    pub send_file: send_file::Settings,
+    /// What the compressor obeys.
+    pub compress: compress::Settings,
     /// What the application is asked.
     pub questions: Questions,
     /// What the log obeys.
     pub log: telemetry::Settings,
     shown: Vec<Shown>,
-}
-
-/// One setting that cannot be obeyed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fault {
-    /// The setting's name.
-    pub setting: String,
-    /// Where its text comes from.
-    pub origin: String,
-    /// What is wrong.
-    pub trouble: Trouble,
-    /// How to mend it.
-    pub mend: String,
-}
-
-/// What is wrong with a setting.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Trouble {
-    /// This text means nothing.
-    Text(String),
-    /// Nobody set it, and there is no default.
-    Missing,
-    /// There is no such setting.
-    Unknown,
-}
-
-/// All faults of one start.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub struct Faults(pub Vec<Fault>);
-
-impl std::fmt::Display for Faults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (place, fault) in self.0.iter().enumerate() {
-            let Fault { setting, origin, trouble, mend } = fault;
-            f.write_str(if place == 0 { "" } else { "\nerror: " })?;
-            match trouble {
-                Trouble::Text(text) => write!(f, "{setting} is `{text}`, set by {origin}")?,
-                Trouble::Missing => write!(f, "{setting} is not set")?,
-                Trouble::Unknown => {
-                    write!(f, "there is no setting `{setting}`, found in {origin}")?;
-                }
-            }
-            write!(f, "\nmend:  {mend}")?;
-        }
-        Ok(())
-    }
 }
 
 /// Whether a command takes requests to a real application.
@@ -158,6 +118,8 @@ impl Config {
         let intake = read::intake(sources, client_idle);
         let spool = read::spool(sources);
         let queue = read::queue(sources);
+        let send_file = read::send_file(sources);
+        let compress = read::compress(sources);
         let ready_interval = sources.read("ready-interval", value::deadline);
         let ready_deadline = sources.read("ready-deadline", value::deadline);
         let log = read::log(sources);
@@ -178,6 +140,8 @@ impl Config {
             spool: spool?,
             queue: queue?,
             upstream: upstream?,
+            send_file: send_file?,
+            compress: compress?,
             questions: Questions {
                 path: routes.health_path.clone(),
                 hosts: asked,

@@ -14,7 +14,7 @@ use crate::proxy::intake::{self, Buffering};
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, Scheme};
 use crate::proxy::route::{self, AlwaysOn};
 use crate::proxy::upstream::{self, Address, queue};
-use crate::proxy::{connection, proxy_protocol, spool, tunnel};
+use crate::proxy::{compress, connection, proxy_protocol, send_file, spool, tunnel};
 use crate::telemetry::{self, Format};
 
 pub(super) fn connection(sources: &mut Sources) -> Option<connection::Settings> {
@@ -195,4 +195,28 @@ pub(super) fn intake(
     }
     buffering.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     Some(intake::Settings { max_body: max_body? as u64, client_idle: client_idle?, buffering })
+}
+
+pub(super) fn send_file(sources: &mut Sources) -> Option<send_file::Settings> {
+    let places = sources.read_all("send-file", value::send_file)?;
+    let mut prefixes: Vec<_> = places.iter().map(|place| &place.prefix).collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    if prefixes.len() < places.len() {
+        sources.fault("send-file", "give each prefix once");
+    }
+    Some(send_file::Settings { places })
+}
+
+pub(super) fn compress(sources: &mut Sources) -> Option<compress::Settings> {
+    let is_on = sources.read("compress", value::switch);
+    let least = sources.read("compress-min", value::bytes::<1, 16_777_216>);
+    let compresses_personal = sources.read("compress-personal", value::switch);
+    let limit = sources.read("compress-limit", value::count::<1, 10_000>);
+    Some(compress::Settings {
+        is_on: is_on?,
+        least: least? as u64,
+        compresses_personal: compresses_personal?,
+        limit: limit?,
+    })
 }

@@ -52,6 +52,7 @@ const PROBES: &str = "Probes";
 const UPSTREAM: &str = "The application's side";
 const QUEUE: &str = "The queue";
 const SPOOL: &str = "Content that waits";
+const COMPRESSION: &str = "Compression";
 const LIMITS: &str = "Limits on clients";
 const LOG: &str = "Log";
 
@@ -275,6 +276,34 @@ pub const SETTINGS: &[Setting] = &[
         "DIR",
         "/tmp",
         "Where these files are, without a name: nothing is left of them; TMPDIR when it is set",
+    ),
+    many(
+        UPSTREAM,
+        "send-file",
+        "PREFIX=DIR",
+        "Sends the file that the application names by X-Accel-Redirect (a URL's path that begins with PREFIX) or X-Sendfile (a path beneath DIR), as `/protected/=/srv/media`; without it both fields are passed on",
+    ),
+    one(
+        COMPRESSION,
+        "compress",
+        "SWITCH",
+        "off",
+        "Compresses the application's text with zstd, brotli or gzip, as the client likes: `on` or `off`",
+    ),
+    one(COMPRESSION, "compress-min", "SIZE", "1KiB", "Smaller answers are not worth it"),
+    one(
+        COMPRESSION,
+        "compress-personal",
+        "SWITCH",
+        "off",
+        "Compresses answers for one person too; their lengths can then betray a secret beside something that an attacker chooses (BREACH): `on` or `off`",
+    ),
+    one(
+        COMPRESSION,
+        "compress-limit",
+        "COUNT",
+        "100",
+        "The most answers compressed at once, with up to 2MiB of memory each; more go as they are",
     ),
     one(LIMITS, "connection-limit", "COUNT", "10000", "The most connections at once; more get 503"),
     one(LIMITS, "header-deadline", "TIME", "15s", "How long a header section may take"),

@@ -10,7 +10,9 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use crate::proxy::file::confine::Root;
 use crate::proxy::normalise::{Edges, may_be_kept};
+use crate::proxy::send_file::Place;
 use crate::proxy::upstream::Address;
 
 /// `HOST:PORT` with an IP address, or `localhost`.
@@ -167,6 +169,25 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "write a network such as `10.0.0.0/24`, `fd00::/8`, or one address".to_owned())
 }
 
+/// `PREFIX=DIR`: a path of URLs, with or without its last `/`, and a directory that is there.
+pub(super) fn send_file(text: &str) -> Result<Place, String> {
+    let wrong = || "write a path of URLs and a directory, such as `/protected/=/srv/media`";
+    let (prefix, directory) = text.split_once('=').ok_or_else(wrong)?;
+    let mut prefix = path(prefix).map_err(|_| wrong())?;
+    if !prefix.ends_with('/') {
+        prefix.push('/');
+    }
+    let directory = PathBuf::from(directory);
+    if !directory.is_absolute() {
+        return Err("the directory's path begins with `/`, as in `/protected/=/srv/media`".into());
+    }
+    match std::fs::metadata(&directory) {
+        Ok(found) if found.is_dir() => Ok(Place { prefix, root: Root::new(directory) }),
+        Ok(_) => Err("it names a file; name the directory that the files lie in".to_owned()),
+        Err(why) => Err(format!("the directory cannot be read ({why}); correct its name")),
+    }
+}
+
 /// A number of hops, or the name of an edge.
 pub(super) fn edges(text: &str, front_door_id: Option<HeaderValue>) -> Result<Edges, String> {
     match text {
@@ -241,6 +262,18 @@ mod tests {
             ["8001", ":8001", "127.0.0.1", "127.0.0.1:0", "a:b", "unix:app.sock", "http://a:1"]
         {
             assert!(upstream(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_have_a_prefix_and_a_directory() {
+        for (text, prefix) in [("/p=/tmp", "/p/"), ("/p/q/=/tmp/", "/p/q/"), ("/=/tmp", "/")] {
+            assert_eq!(send_file(text).unwrap().prefix, prefix);
+        }
+        for text in
+            ["", "/p", "/p/=", "/p/=tmp", "p/=/tmp", "=/tmp", "/p/=/no/such", "/p/=/etc/passwd"]
+        {
+            assert!(send_file(text).is_err(), "{text}");
         }
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use super::guard::Vital;
-use super::upstream;
+use super::{compress, file, upstream};
 use crate::code::Code;
 use crate::telemetry::{Counters, Output, Record, Settings};
 
@@ -46,7 +46,7 @@ pub struct Body {
     content: Content,
     ending: Ending,
     /// An error waits until what was read before it is on its way.
-    failure: Option<upstream::Error>,
+    failure: Option<Error>,
 }
 
 /// Where the content comes from.
@@ -56,6 +56,35 @@ pub enum Content {
     Own(Bytes),
     /// From the application.
     Upstream(upstream::Body),
+    /// From the application, compressed here.
+    Compressed(Box<compress::Stream>, upstream::Body),
+    /// From a file.
+    File(Box<file::Content>),
+}
+
+/// Why content ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The application's did.
+    #[error(transparent)]
+    Upstream(#[from] upstream::Error),
+    /// The application's did while it was compressed.
+    #[error(transparent)]
+    Compressed(#[from] compress::Broken<upstream::Error>),
+    /// A file's did.
+    #[error(transparent)]
+    File(#[from] file::Broken),
+}
+
+impl Error {
+    /// The code for the log line.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Upstream(why) | Self::Compressed(compress::Broken::Content(why)) => why.code(),
+            Self::Compressed(compress::Broken::Encoder(_)) => Code::BrokenOff,
+            Self::File(why) => why.code(),
+        }
+    }
 }
 
 /// Tells, exactly once, that a request has ended, however it ends.
@@ -113,27 +142,49 @@ impl Content {
         match self {
             Self::Own(bytes) => bytes.is_empty(),
             Self::Upstream(body) => body.is_end_stream(),
+            Self::Compressed(stream, _) => stream.is_end_stream(),
+            Self::File(content) => content.is_end_stream(),
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(match self {
+            Self::Own(bytes) if bytes.is_empty() => None,
+            Self::Own(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Self::Upstream(body) => ready!(body.poll_frame(cx)).map(|frame| Ok(frame?)),
+            Self::Compressed(stream, body) => {
+                ready!(stream.poll_frame(cx, |cx| body.poll_frame(cx))).map(|frame| Ok(frame?))
+            }
+            Self::File(content) => ready!(content.poll_frame(cx)).map(|frame| Ok(frame?)),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Upstream(body) => body.size_hint(),
+            Self::Compressed(..) => SizeHint::new(),
+            Self::File(content) => content.size_hint(),
         }
     }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = upstream::Error;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
+        if this.failure.is_some() && this.ending.vital.is_write_blocked(cx.waker()) {
+            return Poll::Pending;
+        }
         if let Some(why) = this.failure.take() {
             return Poll::Ready(Some(Err(why)));
         }
-        let frame = match &mut this.content {
-            Content::Own(bytes) if bytes.is_empty() => None,
-            Content::Own(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Content::Upstream(body) => ready!(body.poll_frame(cx)),
-        };
+        let frame = ready!(this.content.poll_frame(cx));
         let ending = &mut this.ending;
         match frame {
             Some(Ok(frame)) => {
@@ -144,8 +195,9 @@ impl http_body::Body for Body {
             Some(Err(why)) => {
                 ending.record.code = Some(why.code());
                 ending.record.cause = Some(why.to_string());
-                // hyper drops what it has not written when it meets an error: the header section
-                // would be lost, and silence tells a front end to send the request again.
+                // hyper drops what it has not written when it meets an error. The header section
+                // would be lost, and silence tells a front end to send the request again; and of the
+                // content a slow reader would miss the end.
                 this.failure = Some(why);
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -162,9 +214,6 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Upstream(body) => body.size_hint(),
-        }
+        self.content.size_hint()
     }
 }

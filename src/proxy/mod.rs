@@ -8,7 +8,8 @@
 //! 3. [`route`] decides who answers.
 //! 4. [`probe`] answers from readiness; or [`intake`] takes the request's content whole, and
 //!    [`upstream`] waits for a place in the application, sends the request and reads the answer.
-//!    [`tunnel`] carries what follows a change of protocol.
+//!    [`send_file`] sends the [file](mod@file) that the answer may name instead of content,
+//!    [`compress`] makes its text smaller, [`tunnel`] carries what follows a change of protocol.
 //! 5. [`respond`] makes the answers that nobody else makes; [`body`] reports the end.
 
 pub mod listen;
@@ -21,6 +22,9 @@ pub mod probe;
 pub mod intake;
 pub mod upstream;
 pub mod tunnel;
+pub mod send_file;
+pub mod file;
+pub mod compress;
 pub mod respond;
 pub mod body;
 pub mod spool;
@@ -31,9 +35,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, UPGRADE};
+use http::header::{ACCEPT, CONNECTION, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 pub use witness::{SIGHTING, Sighting, Witness};
@@ -42,7 +47,9 @@ use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
 use body::{Body, Content, Ending, Reporter};
+use compress::{Asked, Compressor};
 use connection::{Client, Next};
+use file::Wanted;
 use guard::{Refusal, check_parsed};
 use intake::Intake;
 use normalise::{Journal, Normaliser, Seen};
@@ -65,6 +72,10 @@ pub struct Gateway {
     pub intake: Intake,
     /// Step 4c.
     pub upstream: Arc<Upstream>,
+    /// Step 4c: the files that the application may name.
+    pub send_file: Arc<send_file::Settings>,
+    /// Step 4c: what makes text smaller.
+    pub compressor: Arc<Compressor>,
     /// What probes are told.
     pub readiness: Arc<Readiness>,
     /// Where lines and numbers go.
@@ -99,6 +110,9 @@ pub enum Error {
     /// Step 4c failed.
     #[error(transparent)]
     Upstream(#[from] upstream::Error),
+    /// Step 4c could not send a file.
+    #[error(transparent)]
+    SendFile(#[from] send_file::Error),
 }
 
 impl Error {
@@ -111,6 +125,7 @@ impl Error {
             Self::Intake(why) => why.code(),
             Self::TooManyTunnels => Code::TooManyTunnels,
             Self::Upstream(why) => why.code(),
+            Self::SendFile(why) => why.code(),
         }
     }
 }
@@ -145,13 +160,19 @@ impl Gateway {
     ) -> Result<Response<Body>, Left> {
         let accept = request.headers().get(ACCEPT).cloned();
         let is_head = request.method() == Method::HEAD;
+        let has_content = !request.body().is_end_stream();
         let answer = match self.answer(request, &client, &mut ending.record).await {
             Ok(answer) => answer,
             Err(why) if why.code() == Code::ClientLeft => return Err(Left),
             Err(why) => {
                 ending.record.code = Some(why.code());
                 ending.record.cause = Some(chain(&why));
-                own(respond::error(why.code(), Form::wanted(accept.as_ref())), is_head)
+                let mut answer = respond::error(why.code(), Form::wanted(accept.as_ref()));
+                if has_content {
+                    // It may not have been read to its end.
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                own(answer, is_head)
             }
         };
         ending.record.status = answer.status().as_u16();
@@ -230,6 +251,9 @@ impl Gateway {
             None
         };
         self.upstream.admit()?;
+        let wanted =
+            self.send_file.is_on().then(|| Wanted::of(request.method(), request.headers()));
+        let asked = self.compressor.asked(request.method(), request.headers());
         let (head, content) = request.into_parts();
         let content = self.intake.take(&head, content).await?;
         let outgoing = Outgoing {
@@ -242,7 +266,10 @@ impl Gateway {
         };
         let result = self.upstream.forward(outgoing, &mut record.times).await;
         match result? {
-            Incomer::Answer(response) => Ok(response.map(Content::Upstream)),
+            Incomer::Answer(response) => {
+                let answer = self.content(response, wanted.as_ref()).await?;
+                Ok(self.compress(answer, asked.as_ref(), record))
+            }
             Incomer::Tunnel(response, stream, early) => {
                 let upgrade = response.headers().get(UPGRADE).cloned();
                 let upgrade = upgrade.unwrap_or(HeaderValue::from_static("unknown"));
@@ -258,6 +285,39 @@ impl Gateway {
                 Ok(response.map(|()| Content::Own(Bytes::new())))
             }
         }
+    }
+
+    /// Chooses between the application's own content and a file that it names.
+    async fn content(
+        &self,
+        mut response: Response<upstream::Body>,
+        wanted: Option<&Wanted>,
+    ) -> Result<Answer, Error> {
+        if let Some(wanted) = wanted {
+            let status = response.status();
+            if let Some(named) = send_file::take(status, response.headers_mut())? {
+                let answer = self.send_file.answer(named, wanted, response).await?;
+                return Ok(answer.map(|content| Content::File(Box::new(content))));
+            }
+        }
+        Ok(response.map(Content::Upstream))
+    }
+
+    /// Compresses the application's own content, if that is wanted.
+    fn compress(&self, answer: Answer, asked: Option<&Asked>, record: &mut Record) -> Answer {
+        let Some(asked) = asked else { return answer };
+        let (mut head, content) = answer.into_parts();
+        let content = match content {
+            Content::Upstream(body) => match self.compressor.prepare(asked, &mut head) {
+                Some(stream) => {
+                    record.coding = Some(stream.coding().name());
+                    Content::Compressed(Box::new(stream), body)
+                }
+                None => Content::Upstream(body),
+            },
+            content @ (Content::Own(_) | Content::Compressed(..) | Content::File(_)) => content,
+        };
+        Response::from_parts(head, content)
     }
 }
 

@@ -155,6 +155,7 @@ fn page(code: Code) -> String {
 fn hint(status: u16) -> &'static str {
     match status {
         503 => "This page tries again by itself.",
+        404 => "It may have been moved or removed.",
         500.. => "Please try again in a moment. If it lasts, tell the site's owner the code below.",
         _ => "The request was not passed on.",
     }

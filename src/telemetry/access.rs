@@ -48,6 +48,8 @@ pub struct Record {
     pub probe: Option<&'static str>,
     /// Whether the front end's fields name different clients.
     pub is_disputed: bool,
+    /// How forebay compressed the content, if it did.
+    pub coding: Option<&'static str>,
     /// Bytes of content sent.
     pub bytes: u64,
     /// What took how long on the way to the application.
@@ -105,6 +107,7 @@ impl Record {
             cause: None,
             probe: None,
             is_disputed: false,
+            coding: None,
             bytes: 0,
             times: Times::default(),
             tunnel: None,
@@ -187,6 +190,9 @@ impl Record {
         }
         if let Some(probe) = self.probe {
             write!(out, r#""probe":"{probe}","#).unwrap_or_default();
+        }
+        if let Some(coding) = self.coding {
+            write!(out, r#""coding":"{coding}","#).unwrap_or_default();
         }
         if self.is_disputed {
             out.extend_from_slice(br#""disputed":true,"#);

@@ -24,6 +24,8 @@ mod queue;
 mod hold;
 mod aborts;
 mod tunnel;
+mod send_file;
+mod compress;
 mod client_address;
 mod scheme;
 mod host;

@@ -58,6 +58,8 @@ struct Signs {
     refused_in_flight: bool,
     /// Woken when a pipelined request may go on.
     next_waker: Option<Waker>,
+    /// Woken when everything that was to be written is out.
+    written_waker: Option<Waker>,
 }
 
 /// An idle connection keeps its buffers this long, about 30 KiB. Waking it again costs a few
@@ -81,6 +83,7 @@ impl Vital {
             refusal: None,
             refused_in_flight: false,
             next_waker: None,
+            written_waker: None,
         }))
     }
 
@@ -157,12 +160,26 @@ impl Vital {
         signs.has_answered |= !is_interim;
         if is_blocked {
             signs.write_blocked_since.get_or_insert_with(Instant::now);
-        } else if signs.write_blocked_since.take().is_some()
-            && signs.in_flight == 0
-            && let Some(waker) = signs.next_waker.take()
-        {
-            waker.wake();
+        } else if signs.write_blocked_since.take().is_some() {
+            if let Some(waker) = signs.written_waker.take() {
+                waker.wake();
+            }
+            if signs.in_flight == 0
+                && let Some(waker) = signs.next_waker.take()
+            {
+                waker.wake();
+            }
         }
+    }
+
+    /// Whether the client has not taken what is written to it; if so, `waker` is woken when it has.
+    pub fn is_write_blocked(&self, waker: &Waker) -> bool {
+        let mut signs = self.signs();
+        let is_blocked = signs.write_blocked_since.is_some();
+        if is_blocked {
+            signs.written_waker = Some(waker.clone());
+        }
+        is_blocked
     }
 
     /// Whether the request that was read last has been read to its end.

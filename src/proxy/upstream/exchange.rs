@@ -233,8 +233,13 @@ impl Exchange {
 
     /// Gives back the connection, if all of the request has been sent.
     pub(super) fn into_connection(self) -> Option<Connection> {
-        let is_sent = self.sending.is_empty() && !self.sending.has_more() && !self.is_broken;
+        let is_sent = !self.is_sending() && !self.is_broken;
         is_sent.then_some(self.connection)
+    }
+
+    /// Whether a part of the request has not been written.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending.has_more() || !self.sending.is_empty()
     }
 
     /// Whether it can go on without the client.

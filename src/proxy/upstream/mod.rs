@@ -20,9 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::Response;
-use http::header::UPGRADE;
+use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
+use http::{HeaderValue, Response};
 use tokio::time::{Instant, timeout};
 
 pub use answer::{Body, beside};
@@ -307,6 +307,10 @@ impl Upstream {
             };
         }
         *response.headers_mut() = head.headers;
+        if running.awaits_client() {
+            // An answer before the request's end: what is left of it may never be read.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let body = Body::new(running, &self.common.stores);
         Ok(Incomer::Answer(response.map(|()| body)))
     }

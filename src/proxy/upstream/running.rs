@@ -127,6 +127,12 @@ impl Running {
         self.work.is_none()
     }
 
+    /// Whether the client still sends content that passes through.
+    pub(super) fn awaits_client(&self) -> bool {
+        let is_open = |work: &Work| work.exchange.is_sending() && !work.exchange.can_finish();
+        self.work.as_ref().is_some_and(is_open)
+    }
+
     /// How much is left, where the application said so.
     pub(super) fn left(&self) -> Option<u64> {
         match self.work.as_ref().map(|work| &work.remaining) {
