@@ -8,4 +8,4 @@ set -eu
 socket=/tmp/gunicorn.sock
 gunicorn --bind "unix:$socket" --proxy-protocol v2 --workers 4 mysite.wsgi &
 
-exec ./forebay proxy --upstream "unix:$socket" --proxy-protocol v2 --host www.example.com
+exec ./forebay proxy --upstream "unix:$socket" --proxy-protocol v2 --concurrency 4 --host www.example.com

@@ -159,7 +159,7 @@ impl Gateway {
         mut ending: Ending,
     ) -> Result<Response<Body>, Left> {
         let accept = request.headers().get(ACCEPT).cloned();
-        let is_head = request.method() == Method::HEAD;
+        let method = request.method().clone();
         let has_content = !request.body().is_end_stream();
         let answer = match self.answer(request, &client, &mut ending.record).await {
             Ok(answer) => answer,
@@ -167,12 +167,12 @@ impl Gateway {
             Err(why) => {
                 ending.record.code = Some(why.code());
                 ending.record.cause = Some(chain(&why));
-                let mut answer = respond::error(why.code(), Form::wanted(accept.as_ref()));
+                let mut answer = respond::error(why.code(), Form::wanted(&method, accept.as_ref()));
                 if has_content {
                     // It may not have been read to its end.
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                own(answer, is_head)
+                own(answer, method == Method::HEAD)
             }
         };
         ending.record.status = answer.status().as_u16();

@@ -21,8 +21,10 @@ pub const X_FOREBAY_ERROR: HeaderName = HeaderName::from_static("x-forebay-error
 /// What a client can read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Form {
-    /// A page for a browser.
+    /// A page for a browser, which may ask again by itself.
     Html,
+    /// A page for a browser that sent something: asking again would lose it.
+    HtmlOnce,
     /// For a program that asked for it.
     Json,
     /// For everybody else.
@@ -30,13 +32,14 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form that an Accept field asks for.
-    pub fn wanted(accept: Option<&HeaderValue>) -> Self {
+    /// The form that a request's Accept field asks for.
+    pub fn wanted(method: &Method, accept: Option<&HeaderValue>) -> Self {
         let accepts = |kind: &[u8]| {
             accept.is_some_and(|value| memchr::memmem::find(value.as_bytes(), kind).is_some())
         };
         if accepts(b"text/html") {
-            Self::Html
+            let is_repeatable = matches!(*method, Method::GET | Method::HEAD);
+            if is_repeatable { Self::Html } else { Self::HtmlOnce }
         } else if accepts(b"json") {
             Self::Json
         } else {
@@ -52,16 +55,15 @@ pub fn wants_page(request: &Parts) -> bool {
     let is_part = headers
         .get("sec-fetch-dest")
         .is_some_and(|value| !matches!(value.as_bytes(), b"document" | b"iframe" | b"frame"));
-    matches!(request.method, Method::GET | Method::HEAD)
-        && !is_part
-        && Form::wanted(headers.get(ACCEPT)) == Form::Html
+    !is_part && Form::wanted(&request.method, headers.get(ACCEPT)) == Form::Html
 }
 
 /// The answer for a request that does not reach the application.
 pub fn error(code: Code, form: Form) -> Response<Bytes> {
     let meaning = code.meaning();
     let (kind, content) = match form {
-        Form::Html => ("text/html; charset=utf-8", page(code)),
+        Form::Html => ("text/html; charset=utf-8", page(code, meaning.status == 503)),
+        Form::HtmlOnce => ("text/html; charset=utf-8", page(code, false)),
         Form::Json => {
             let (id, status, title) = (meaning.id, meaning.status, meaning.title);
             (
@@ -137,9 +139,9 @@ fn may_be_out_of_step(code: Code) -> bool {
     )
 }
 
-fn page(code: Code) -> String {
+fn page(code: Code, refreshes: bool) -> String {
     let meaning = code.meaning();
-    let refresh = if meaning.status == 503 { "<meta http-equiv=refresh content=5>" } else { "" };
+    let refresh = if refreshes { "<meta http-equiv=refresh content=5>" } else { "" };
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8>\
          <meta name=viewport content='width=device-width'>{refresh}<title>{title}</title>\
@@ -147,14 +149,15 @@ fn page(code: Code) -> String {
          max-width:32rem;margin:20vh auto 0;padding:0 1.5rem}}h1{{font-size:1.5rem}}\
          p{{opacity:.7}}</style><h1>{title}</h1><p>{hint}</p><p><small>{id}</small></p></html>",
         title = meaning.title,
-        hint = hint(meaning.status),
+        hint = hint(meaning.status, refreshes),
         id = meaning.id,
     )
 }
 
-fn hint(status: u16) -> &'static str {
+fn hint(status: u16, refreshes: bool) -> &'static str {
     match status {
-        503 => "This page tries again by itself.",
+        503 if refreshes => "This page tries again by itself.",
+        503 => "What you sent was not taken. Please go back and send it again in a moment.",
         404 => "It may have been moved or removed.",
         500.. => "Please try again in a moment. If it lasts, tell the site's owner the code below.",
         _ => "The request was not passed on.",
@@ -168,7 +171,7 @@ mod tests {
     #[test]
     fn every_form_of_every_answer_has_its_code_and_is_not_stored() {
         for &code in Code::ALL {
-            for form in [Form::Html, Form::Json, Form::Text] {
+            for form in [Form::Html, Form::HtmlOnce, Form::Json, Form::Text] {
                 let answer = error(code, form);
                 assert_eq!(answer.headers()[X_FOREBAY_ERROR], code.id());
                 assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");

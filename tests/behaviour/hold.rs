@@ -96,6 +96,8 @@ fn a_browser_gets_a_page_soon_and_a_program_an_answer_it_understands() {
     assert_eq!(page.field("cache-control"), Some("no-store"));
     assert_eq!(page.field("retry-after"), Some("5"));
     assert!(page.text().contains("http-equiv=refresh"), "{}", page.text());
+    let form = forebay.exchange(BROWSER.replace("GET", "POST")).text();
+    assert!(!form.contains("refresh") && form.contains("go back and send it again"), "{form}");
     let line = forebay.wait_for_request("the page", |line| line["code"] == "FB-20");
     assert!(line["queued_us"].as_u64() < Some(900_000), "{line}");
 
@@ -114,7 +116,7 @@ fn a_browser_gets_a_page_soon_and_a_program_an_answer_it_understands() {
     eventually("they wait to the end", || {
         let lines = forebay.requests();
         let waits = lines.iter().filter(|line| line["queued_us"].as_u64() >= Some(1_000_000));
-        (waits.count() == 3).then_some(())
+        (waits.count() == 4).then_some(())
     });
 }
 

@@ -1,10 +1,8 @@
 //! The demo's page in a real browser.
 
-use std::process::Command;
-
 use serde_json::Value;
 
-use crate::support::browser::Profile;
+use crate::support::browser::browse;
 use crate::support::process::Process;
 use crate::support::wire::Wire;
 use crate::support::{eventually, free_port};
@@ -20,18 +18,6 @@ fn demo() -> (Process, String) {
         Wire::connect(&address).ok()
     });
     (process, address)
-}
-
-/// The page as it stands in the browser once its scripts have run.
-fn browse(url: &str) -> String {
-    let profile = Profile::fresh();
-    let output = profile
-        .browser(|name| Command::new(name))
-        .args(["--virtual-time-budget=5000", "--dump-dom"])
-        .arg(url)
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]

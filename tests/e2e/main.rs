@@ -16,6 +16,8 @@ mod addresses;
 mod probes;
 mod proxy_protocol;
 mod websocket;
+mod workers;
+mod media;
 mod lifecycle;
 mod keep_alive;
 mod chaos;

@@ -42,3 +42,15 @@ impl Drop for Profile {
         drop(std::fs::remove_dir_all(self.path()));
     }
 }
+
+/// The page as it stands in the browser once its scripts have run.
+pub(crate) fn browse(url: &str) -> String {
+    let profile = Profile::fresh();
+    let output = profile
+        .browser(|name| Command::new(name))
+        .args(["--virtual-time-budget=5000", "--dump-dom"])
+        .arg(url)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

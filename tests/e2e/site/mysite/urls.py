@@ -16,4 +16,5 @@ urlpatterns = [
     path("download/", views.download),
     path("events/", views.events),
     path("upload/", views.upload),
+    path("media/<path:name>", views.media),
 ]
