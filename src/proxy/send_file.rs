@@ -129,18 +129,28 @@ impl Settings {
                 let (place, rest) = nearest.ok_or_else(no_place)?;
                 place.root.open(rest).map_err(refused)
             }
-            Named::Path(text) => {
-                let checked = confine::check(text).map_err(refused)?;
-                let path = Path::new("/").join(checked);
-                let covering = self.places.iter().filter_map(|place| {
-                    Some((place, place.root.relative(&path).filter(|_| text.starts_with(b"/"))?))
-                });
-                // The innermost root is the one that the file is beneath as it is written.
-                let nearest = covering.min_by_key(|(_, rest)| rest.as_os_str().len());
-                let (place, rest) = nearest.ok_or_else(no_place)?;
-                place.root.open(rest).map_err(refused)
-            }
+            Named::Path(text) => match (self.find_path(text, named), std::str::from_utf8(text)) {
+                // Django writes a name like `zwölf` in ISO 8859-1, as far as that has its letters.
+                (Err(Error::Refused { source: Refusal::Missing(_), .. }), Err(_)) => {
+                    let letters: String = text.iter().copied().map(char::from).collect();
+                    self.find_path(letters.as_bytes(), named)
+                }
+                (result, _) => result,
+            },
         }
+    }
+
+    fn find_path(&self, text: &[u8], named: &Named) -> Result<Opened, Error> {
+        let refused = |source| Error::Refused { named: named.to_string(), source };
+        let checked = confine::check(text).map_err(refused)?;
+        let path = Path::new("/").join(checked);
+        let covering = self.places.iter().filter_map(|place| {
+            Some((place, place.root.relative(&path).filter(|_| text.starts_with(b"/"))?))
+        });
+        // The innermost root is the one that the file is beneath as it is written.
+        let nearest = covering.min_by_key(|(_, rest)| rest.as_os_str().len());
+        let (place, rest) = nearest.ok_or_else(|| Error::NoPlace(named.to_string()))?;
+        place.root.open(rest).map_err(refused)
     }
 }
 

@@ -80,7 +80,8 @@ fn more_visitors_than_workers_stand_in_line() {
 #[test]
 fn a_browser_sees_that_the_site_starts_and_then_the_site() {
     let upstream = format!("127.0.0.1:{}", free_port());
-    let flags = ["--page-after", "100ms", "--scheme", "https"];
+    // The browser waits for the page's icon too, which is no page.
+    let flags = ["--page-after", "100ms", "--hold-deadline", "500ms", "--scheme", "https"];
     let forebay = Forebay::started(&upstream, &flags, &[]);
     let page = browse(&format!("http://{}/", forebay.address()));
     assert!(page.contains("The site is starting.") && page.contains("FB-20"), "{page}");
