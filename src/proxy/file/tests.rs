@@ -1,6 +1,7 @@
 use super::*;
 use std::fs::File;
 use std::future::poll_fn;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -200,11 +201,14 @@ async fn a_file_that_changes_ends_in_an_error_but_one_that_grows_does_not() {
         let mut body = Content::new(open(&path), vec![Piece::Part(0..content.len() as u64)]);
         let first = poll_fn(|cx| body.poll_frame(cx)).await.unwrap().unwrap();
         assert_eq!(first.into_data().unwrap().len(), CHUNK);
+        // A chunk is being read ahead: each change is one step, so that it sees one or the other.
+        let mut changed = File::options().write(true).append(change == "grow").open(&path).unwrap();
         match change {
-            "shorten" => File::options().write(true).open(&path).unwrap().set_len(9).unwrap(),
-            "rewrite" => std::fs::write(&path, vec![b'b'; content.len()]).unwrap(),
-            _ => std::fs::write(&path, vec![b'a'; content.len() + 1]).unwrap(),
+            "shorten" => changed.set_len(9).unwrap(),
+            _ => changed.write_all(&vec![b'b'; content.len()]).unwrap(),
         }
+        // The clock of a file system may be too coarse for a change this soon.
+        changed.set_modified(SystemTime::now() + Duration::from_secs(1)).unwrap();
         let rest = read(body).await;
         match broken {
             "" => assert_eq!(rest.unwrap().len(), content.len() - CHUNK),
