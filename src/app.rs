@@ -262,9 +262,9 @@ fn tell_the_end(shared: &Shared, end: End) {
     }
 }
 
-/// The threads of each runtime for what blocks: looking up names, and reading files. They end when
-/// they are idle.
-const BLOCKING_THREADS: usize = 32;
+/// The threads of each runtime for what blocks: looking up names, reading and writing files. They end
+/// when they are idle. A share that hangs keeps one for each read that was given up.
+const BLOCKING_THREADS: usize = 128;
 
 /// Connections that the system may hold until they are accepted.
 const BACKLOG: u32 = 4096;

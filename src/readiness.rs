@@ -49,6 +49,8 @@ pub enum Reason {
     Answered(u16),
     /// It closed the connection or spoke no HTTP.
     NotHttp,
+    /// It cannot be connected to, for another reason than that nothing listens.
+    Unreachable,
     /// It had gone, listens again, and has not answered yet.
     Returning,
 }
@@ -68,6 +70,7 @@ impl fmt::Display for Reason {
             Self::Silent => f.write_str("it accepts connections and does not answer"),
             Self::Answered(status) => write!(f, "it answered {status}"),
             Self::NotHttp => f.write_str("it closed the connection without a valid answer"),
+            Self::Unreachable => f.write_str("it cannot be connected to"),
             Self::Returning => f.write_str("it listens again and has not answered yet"),
         }
     }

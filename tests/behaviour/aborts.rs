@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::support::{Application, Forebay, Gate};
+use crate::support::{Application, Forebay, Gate, Visit};
 
 const POST: &str = "POST /a HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -120,18 +120,46 @@ fn one_that_fails_after_its_client_has_left_is_told() {
 }
 
 #[test]
-fn what_is_safe_is_given_up() {
-    let gates = gates();
-    let application = working("", &gates);
-    let forebay = Forebay::with(&application, &["--concurrency", "1"]).ready();
+fn what_is_safe_is_given_up_and_its_place_is_free_when_the_application_has_noticed() {
+    let gate = Arc::new(Gate::default());
+    let opened = Arc::clone(&gate);
+    let application = Application::playing(move |visit| {
+        while visit.request().is_some() {
+            // A sync worker does not look at its connection until it has an answer.
+            opened.wait();
+            visit.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let flags = ["--concurrency", "1", "--queue-deadline", "300ms"];
+    let forebay = Forebay::with(&application, &flags).ready();
     let mut wire = forebay.connect();
     wire.send(POST.replace("POST", "GET"));
     arrived(&application);
     drop(wire);
-    forebay.line_of("/a");
-    let mut next = forebay.connect();
-    next.send(POST.replace("/a", "/b"));
-    // The place is free although the application has not noticed yet.
-    application.wait_for("the next one", |kept| (kept.visits.len() == 2).then_some(()));
-    gates.0.open();
+    assert_eq!(forebay.line_of("/a")["code"], "FB-40");
+    assert_eq!(forebay.get("/b").code(), Some("FB-24"), "the worker is still at it");
+    gate.open();
+    // Its connection was ended, so that it sees that nobody waits.
+    application.wait_for_end(0);
+    assert_eq!(forebay.get("/c").text(), "ok");
+}
+
+#[test]
+fn a_stream_that_never_ends_is_given_up_whatever_began_it() {
+    let application = Application::playing(|visit| {
+        if visit.request().is_some() {
+            visit.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+            while visit.try_send(b"data: tick\n\n") {
+                Visit::pause();
+            }
+            visit.rest();
+        }
+    });
+    let forebay = Forebay::with(&application, &["--concurrency", "1"]).ready();
+    let mut wire = forebay.connect();
+    wire.send(POST);
+    assert_eq!(wire.head().status, 200);
+    drop(wire);
+    application.wait_for_end(0);
+    assert_eq!(forebay.line_of("/a")["code"], "FB-40");
 }

@@ -60,6 +60,18 @@ fn content_that_breaks_off_never_reaches_the_application() {
     assert!(!is_touched(&application), "{:?}", application.heard_text());
 }
 
+/// Bytes in files of `folder` that have no name any more.
+fn spooled(forebay: &Forebay, folder: &str) -> u64 {
+    let open = fs::read_dir(format!("/proc/{}/fd", forebay.id())).unwrap();
+    let lengths = open.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let link = fs::read_link(&path).ok()?;
+        let is_spool = link.starts_with(folder) && link.to_string_lossy().contains("deleted");
+        is_spool.then(|| fs::metadata(&path).ok())?.map(|metadata| metadata.len())
+    });
+    lengths.sum()
+}
+
 #[test]
 fn large_content_waits_in_a_file_without_a_name_and_arrives_whole() {
     let directory = fresh_directory();
@@ -79,12 +91,7 @@ fn large_content_waits_in_a_file_without_a_name_and_arrives_whole() {
     ] {
         let mut wire = forebay.connect();
         wire.send([post("/a", &head).as_bytes(), &content[..2_000_000]].concat());
-        eventually("a file without a name", || {
-            let open = fs::read_dir(format!("/proc/{}/fd", forebay.id())).unwrap();
-            let mut links = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-            links
-                .find(|link| link.starts_with(folder) && link.to_string_lossy().contains("deleted"))
-        });
+        eventually("a file without a name", || (spooled(&forebay, folder) > 0).then_some(()));
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "nothing can be left over");
         wire.send([&content[2_000_000..], tail.as_bytes()].concat());
         let answer = wire.answer();
@@ -140,15 +147,17 @@ fn who_expects_100_gets_it_from_forebay() {
 #[test]
 fn without_room_the_answer_is_503_and_the_room_comes_back() {
     let application = Application::ok();
-    let forebay = Forebay::with(&application, &["--spool-disk", "1MiB"]).ready();
+    let directory = fresh_directory();
+    let folder = directory.to_str().unwrap();
+    let flags = ["--spool-disk", "1MiB", "--spool-dir", folder];
+    let forebay = Forebay::with(&application, &flags).ready();
     let content = pattern(700_000);
     let head = post("/a", "Content-Length: 700000\r\n\r\n");
     let mut first = forebay.connect();
     first.send([head.as_bytes(), &content[..500_000]].concat());
-    let refused = eventually("its room is taken", || {
-        let answer = forebay.exchange(post("/b", "Content-Length: 700000\r\n\r\n"));
-        (answer.status == 503).then_some(answer)
-    });
+    eventually("its room is taken", || (spooled(&forebay, folder) > 400_000).then_some(()));
+    let refused = forebay.exchange(post("/b", "Content-Length: 700000\r\n\r\n"));
+    assert_eq!(refused.status, 503);
     assert_eq!((refused.code(), refused.field("retry-after")), (Some("FB-26"), Some("5")));
     let line = forebay.wait_for_request("the refusal", |line| line["code"] == "FB-26");
     assert!(line["cause"].as_str().unwrap().contains("--spool-disk is spent"), "{line}");

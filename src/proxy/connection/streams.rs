@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -62,11 +63,13 @@ impl Pace {
     }
 }
 
-/// Content that tells its stream when it was last asked for. hyper asks only while the client's
-/// window has room, so that a window of zero shows as well.
+/// Content that tells its stream when it was last asked for. hyper asks for one piece ahead of the
+/// client's window and no more, so that a window of zero shows as well.
 #[derive(Debug)]
 pub(super) struct Paced<B> {
     content: B,
+    /// What is left of a large piece. Small ones show that a client takes some, however little.
+    rest: Bytes,
     pace: Option<Arc<Pace>>,
 }
 
@@ -77,32 +80,59 @@ impl<B> Paced<B> {
         if let Some(pace) = &pace {
             pace.tell(Some(Instant::now()));
         }
-        Self { content, pace }
+        Self { content, rest: Bytes::new(), pace }
     }
 }
 
-impl<B: Body + Unpin> Body for Paced<B> {
-    type Data = B::Data;
+/// So much is handed out at once: a frame of HTTP/2.
+const PIECE: usize = 16 * 1024;
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = Pin::new(&mut self.content).poll_frame(cx);
+        if self.rest.is_empty() {
+            let frame = Pin::new(&mut self.content).poll_frame(cx);
+            match frame {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(frame) => return self.told(Poll::Ready(Some(Ok(frame)))),
+                },
+                other @ (Poll::Ready(_) | Poll::Pending) => return self.told(other),
+            }
+        }
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        self.told(Poll::Ready(Some(Ok(Frame::data(piece)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = self.rest.len() as u64;
+        let mut hint = self.content.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + left);
+        }
+        hint.set_lower(hint.lower() + left);
+        hint
+    }
+}
+
+impl<B> Paced<B> {
+    /// Takes note of what is handed out.
+    fn told<T>(&self, frame: Poll<T>) -> Poll<T> {
         if let Some(pace) = &self.pace {
             // While there is no frame the application is waited for.
             pace.tell(frame.is_ready().then(Instant::now));
         }
         frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
     }
 }
 

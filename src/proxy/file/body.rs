@@ -191,6 +191,9 @@ impl Piece {
     }
 }
 
+/// How often a file whose time has changed is looked at, a millisecond apart, until it has grown.
+const LOOKS: u32 = 20;
+
 impl Source {
     /// Reads a chunk, then looks whether the file is still the one that the header section
     /// describes. One that has grown is: its beginning is what it was, as in a log.
@@ -205,14 +208,18 @@ impl Source {
             }
             Err(why) => return Err(unreadable(why)),
         }
-        let now = self.file.metadata().and_then(|metadata| version(&metadata));
-        let (size, modified) = now.map_err(unreadable)?;
-        if size < self.size {
-            Err(Broken::Shortened(self.path.clone()))
-        } else if size == self.size && modified != self.modified {
-            Err(Broken::Rewritten(self.path.clone()))
-        } else {
-            Ok(buffer)
+        for _ in 0..LOOKS {
+            let now = self.file.metadata().and_then(|metadata| version(&metadata));
+            let (size, modified) = now.map_err(unreadable)?;
+            if size < self.size {
+                return Err(Broken::Shortened(self.path.clone()));
+            }
+            if size > self.size || modified == self.modified {
+                return Ok(buffer);
+            }
+            // A write at the end moves the time first and the size afterwards.
+            std::thread::park_timeout(Duration::from_millis(1));
         }
+        Err(Broken::Rewritten(self.path.clone()))
     }
 }

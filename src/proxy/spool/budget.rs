@@ -25,6 +25,11 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Bytes that are not taken.
+    pub fn free(&self) -> u64 {
+        self.limit.saturating_sub(self.used())
+    }
+
     /// How often there was not enough.
     pub fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Relaxed)

@@ -71,11 +71,7 @@ impl Growing {
     }
 
     /// Takes disk for a file of `length` bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`Full::Budget`]: there is not as much.
-    pub(super) fn reserve(&mut self, length: u64) -> Result<(), Full> {
+    fn reserve(&mut self, length: u64) -> Result<(), Full> {
         let missing = length.saturating_sub(self.lease.bytes());
         if missing == 0 || self.lease.grow(missing) { Ok(()) } else { Err(Full::Budget) }
     }

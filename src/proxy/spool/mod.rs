@@ -69,4 +69,7 @@ pub enum Full {
     /// The file could not be had, or is not taken any more.
     #[error("the spool's file failed")]
     File(#[source] std::io::Error),
+    /// The file is not taken in time.
+    #[error("the disk behind --spool-dir hangs")]
+    Slow,
 }

@@ -8,8 +8,10 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::file::{Growing, Reading};
 use super::pieces::{CHUNK, Pieces};
@@ -93,11 +95,12 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Begins to collect; `length` is what was announced, for which room is taken at once.
+    /// Begins to collect; `length` is what was announced. Room is taken as content comes: else a few
+    /// who announce much and send nothing would take all of it.
     ///
     /// # Errors
     ///
-    /// [`Full`]: there is no room for as much.
+    /// [`Full`]: there is no room for as much now.
     pub fn new(stores: &Arc<Stores>, length: Option<u64>) -> Result<Self, Full> {
         let mut collector = Self {
             stores: Arc::clone(stores),
@@ -109,9 +112,10 @@ impl Collector {
         if let Some(length) = length
             && length > CHUNK as u64
         {
-            let mut file = Growing::new(stores);
-            file.reserve(length)?;
-            collector.file = Some(file);
+            if length > stores.disk.free() {
+                return Err(Full::Budget);
+            }
+            collector.file = Some(Growing::new(stores));
         }
         Ok(collector)
     }
@@ -140,7 +144,8 @@ impl Collector {
     async fn write_out(&mut self) -> Result<(), Full> {
         let file = self.file.get_or_insert_with(|| Growing::new(&self.stores));
         file.write(self.held.take())?;
-        poll_fn(|cx| file.poll_written(cx)).await?;
+        let written = poll_fn(|cx| file.poll_written(cx));
+        timeout(WRITE_WITHIN, written).await.map_err(|_| Full::Slow)??;
         self.memory.shrink(self.memory.bytes());
         Ok(())
     }
@@ -170,6 +175,9 @@ impl Collector {
         Ok(Whole { place: Place::Memory(bytes), length, _lease: self.memory })
     }
 }
+
+/// A disk that takes longer hangs.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

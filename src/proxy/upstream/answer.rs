@@ -173,6 +173,10 @@ pub async fn beside<F: Future>(task: F) -> F::Output {
     let present = Arc::new(Mutex::new(Weak::new()));
     let mut task = pin!(PRESENT.scope(Arc::clone(&present), task));
     poll_fn(|cx| {
+        if let Some(flow) = locked(&present).upgrade() {
+            // Whoever asked in an earlier round may have found something else to send since.
+            locked(&flow).is_awaited = false;
+        }
         if let Poll::Ready(output) = task.as_mut().poll(cx) {
             return Poll::Ready(output);
         }

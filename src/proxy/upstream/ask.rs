@@ -104,12 +104,13 @@ impl Asker {
                 self.warn_about_hosts();
                 return Phase::Ready;
             }
-            Finding::Not(Reason::Silent) if was_ready => {
+            // It is busy; or what is missing is missing here, files or ports.
+            Finding::Not(reason @ (Reason::Silent | Reason::Unreachable)) if was_ready => {
                 self.silences = if is_busy { 0 } else { self.silences + 1 };
                 if self.silences < SILENCES_ALLOWED {
                     return Phase::Ready;
                 }
-                Reason::Silent
+                reason
             }
             Finding::Not(reason) => reason,
         };
@@ -132,7 +133,11 @@ impl Asker {
                 Ok(Ok(400)) => {}
                 Ok(Ok(status)) if status < 500 => return Finding::Accepted,
                 Ok(Ok(status)) => return Finding::Not(Reason::Answered(status)),
-                Ok(Err(Error::Connect { .. })) => return Finding::Not(Reason::NotListening),
+                Ok(Err(why)) if why.is_absence() => return Finding::Not(Reason::NotListening),
+                Ok(Err(Error::Connect { source, .. })) => {
+                    tracing::warn!(%source, "the application cannot be asked whether it is ready");
+                    return Finding::Not(Reason::Unreachable);
+                }
                 Ok(Err(Error::ConnectDeadline { .. } | Error::ResponseDeadline)) | Err(_) => {
                     return Finding::Not(Reason::Silent);
                 }

@@ -79,7 +79,8 @@ impl<'a> Delivery<'a> {
             let (connection, is_fresh) = match self.reach(times).await {
                 Ok(found) => found,
                 Err(why) if why.is_absence() => {
-                    if self.upstream.common.readiness.mark_gone() {
+                    let is_patient = Instant::now() < self.patience;
+                    if self.upstream.common.readiness.mark_gone() && is_patient {
                         // It is waited for, without a place.
                         continue;
                     }
@@ -166,11 +167,8 @@ impl<'a> Delivery<'a> {
         if !self.may_repeat {
             return false;
         }
-        if !is_fresh && was_silent {
-            // Most likely it was closed while it was idle.
-            self.may_reuse = false;
-            return true;
-        }
+        // A reused one was closed while it was idle, as a rule.
+        self.may_reuse &= is_fresh || !was_silent;
         self.repeats += 1;
         let is_harmless = is_idempotent(&self.outgoing.head.method);
         self.repeats <= REPEATS && (!was_begun || (is_harmless && begun.elapsed() < REPEAT_WITHIN))

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep};
 
 use super::Error;
@@ -240,6 +240,12 @@ impl Exchange {
     /// Whether a part of the request has not been written.
     pub(super) fn is_sending(&self) -> bool {
         self.sending.has_more() || !self.sending.is_empty()
+    }
+
+    /// Ends the request's direction: the application sees that its client has gone. Returns whether
+    /// the request had been sent; of half a request nothing comes.
+    pub(super) async fn end_sending(&mut self) -> bool {
+        !self.is_sending() && self.connection.stream.shutdown().await.is_ok()
     }
 
     /// Whether it can go on without the client.

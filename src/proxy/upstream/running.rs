@@ -7,12 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
+use http::header::CONTENT_TYPE;
 use http::{Method, Uri};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Error;
 use super::chunks::{BadChunks, Chunks, Piece};
@@ -35,6 +37,8 @@ struct Work {
     exchange: Exchange,
     remaining: Remaining,
     keeps_alive: bool,
+    /// Whether the answer tells events, which mean nothing to nobody.
+    is_stream: bool,
     pool: Arc<Pool>,
 }
 
@@ -98,7 +102,7 @@ impl Running {
         errand: Option<Box<Errand>>,
     ) -> Self {
         let (remaining, pool) = (Remaining::Everything, Arc::clone(pool));
-        let work = Work { exchange, remaining, keeps_alive: false, pool };
+        let work = Work { exchange, remaining, keeps_alive: false, is_stream: false, pool };
         Self { work: Some(work), place: Some(place), errand }
     }
 
@@ -203,6 +207,10 @@ impl Work {
             Length::UntilClose => Remaining::UntilClose,
         };
         self.keeps_alive = head.keeps_alive;
+        self.is_stream = head
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         Ok(head)
     }
 
@@ -234,36 +242,57 @@ impl Work {
         }
     }
 
-    /// Reads the answer for nobody; returns its status.
+    /// Reads the answer for nobody; returns its status. What has an effect has had it when the
+    /// answer ends; one that does not end is no effect, but a stream that its client has left.
     async fn finish(mut self) -> Result<Option<u16>, Error> {
         let status = match self.remaining {
             Remaining::Everything => Some(self.head().await?.status.as_u16()),
             Remaining::Sized(_) | Remaining::Chunked(_) | Remaining::UntilClose => None,
         };
-        while !matches!(self.remaining, Remaining::Sized(0)) {
-            match std::future::poll_fn(|cx| self.poll_piece(cx)).await? {
-                Piece::Data(_) | Piece::Incomplete => {}
-                Piece::Trailers(_) | Piece::End => break,
+        let content = async {
+            while !matches!(self.remaining, Remaining::Sized(0)) && !self.is_stream {
+                match std::future::poll_fn(|cx| self.poll_piece(cx)).await? {
+                    Piece::Data(_) | Piece::Incomplete => {}
+                    Piece::Trailers(_) | Piece::End => break,
+                }
             }
+            Ok(status)
+        };
+        timeout(CONTENT_WITHIN, content).await.unwrap_or(Ok(status))
+    }
+
+    /// Tells the application that nobody waits for its answer any more, and waits until it has
+    /// noticed or answers: until then it works on it, and its place is not free.
+    async fn give_up(mut self) {
+        if self.exchange.end_sending().await {
+            // How it ends changes nothing any more.
+            drop(self.head().await);
         }
-        Ok(status)
     }
 }
 
 impl Drop for Running {
-    /// The client has left. What has an effect is not stopped half-way.
+    /// The client has left. What has an effect is not stopped half-way; everything else is given up.
     fn drop(&mut self) {
-        let (Some(work), Some(errand)) = (self.work.take(), self.errand.take()) else { return };
+        let Some(work) = self.work.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
         if !work.exchange.can_finish() {
             return;
         }
-        let Ok(runtime) = Handle::try_current() else { return };
-        let (counted, place) = (Counted::begin(&errand.errands), self.place.take());
-        runtime.spawn(async move {
-            let result = work.finish().await;
-            errand.report(result);
-            drop((place, counted));
-        });
+        let place = self.place.take();
+        if let Some(errand) = self.errand.take() {
+            let counted = Counted::begin(&errand.errands);
+            runtime.spawn(async move {
+                let result = work.finish().await;
+                errand.report(result);
+                drop((place, counted));
+            });
+        } else if matches!(work.remaining, Remaining::Everything) {
+            runtime.spawn(async move {
+                work.give_up().await;
+                drop(place);
+            });
+        }
     }
 }
 
@@ -309,3 +338,6 @@ fn wanted(remaining: &Remaining) -> usize {
 }
 
 const LARGE_READ: usize = 128 * 1024;
+
+/// How long the content of an answer that nobody reads may take.
+const CONTENT_WITHIN: Duration = Duration::from_mins(1);

@@ -315,6 +315,11 @@ impl Visit {
         self.socket.write_all(bytes).is_ok()
     }
 
+    /// Lets a moment pass between two pieces.
+    pub(crate) fn pause() {
+        thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+
     /// Answers every request on this connection with the same bytes.
     pub(crate) fn answer_all(&mut self, answer: &[u8]) {
         let closes = text(answer).to_ascii_lowercase().contains("connection: close");

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(crate) use application::{Application, OK};
+pub(crate) use application::{Application, OK, Visit};
 pub(crate) use forebay::{APP_SERVICE, Forebay, STREAMING, run};
 pub(crate) use http2::Http2;
 pub(crate) use wire::{Answer, Wire};
