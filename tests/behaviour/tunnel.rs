@@ -371,7 +371,8 @@ fn the_log_says_who_ended_a_tunnel_and_what_it_carried() {
 fn a_tunnels_end_is_one_line_of_text_too() {
     let application = websocket(|_| ());
     let forebay = Forebay::with(&application, &["--log", "text"]);
-    drop(greeted(&forebay));
+    // Until the application has closed.
+    greeted(&forebay).rest();
     let line = forebay.wait_for_line("its end", |line| line.contains("tunnel ended"));
     let rest = "www.example.com/ws websocket tunnel ended by application: 7B sent, 0B received, ";
     assert!(line.contains(rest), "{line}");
