@@ -34,6 +34,11 @@ impl Reporter {
         if let Some(code) = record.code {
             self.counters.count(code);
         }
+        self.tell(record);
+    }
+
+    /// Writes a line without counting a request.
+    pub fn tell(&self, record: &Record) {
         if self.log.has_access_log {
             self.output.line(|lines| record.write(lines, self.log.format));
         }

@@ -115,19 +115,14 @@ impl Settings {
 
     /// Finds the place of a file and opens it there. It blocks.
     fn find(&self, named: &Named) -> Result<Opened, Error> {
-        let refused = |source| Error::Refused { named: named.to_string(), source };
-        let no_place = || Error::NoPlace(named.to_string());
         match named {
             Named::Url(text) => {
                 // A query means nothing to a file.
                 let path = text.split(|byte| *byte == b'?').next().unwrap_or_default();
-                let path = confine::from_url(path).map_err(refused)?;
-                let covering = self.places.iter().filter_map(|place| {
-                    Some((place, path.strip_prefix(place.prefix.trim_matches('/')).ok()?))
-                });
-                let nearest = covering.min_by_key(|(_, rest)| rest.as_os_str().len());
-                let (place, rest) = nearest.ok_or_else(no_place)?;
-                place.root.open(rest).map_err(refused)
+                let path = confine::from_url(path).map_err(|source| refused(named, source))?;
+                self.open_nearest(named, |place| {
+                    path.strip_prefix(place.prefix.trim_matches('/')).ok()
+                })
             }
             Named::Path(text) => match (self.find_path(text, named), std::str::from_utf8(text)) {
                 // Django writes a name like `zwölf` in ISO 8859-1, as far as that has its letters.
@@ -141,17 +136,29 @@ impl Settings {
     }
 
     fn find_path(&self, text: &[u8], named: &Named) -> Result<Opened, Error> {
-        let refused = |source| Error::Refused { named: named.to_string(), source };
-        let checked = confine::check(text).map_err(refused)?;
+        let checked = confine::check(text).map_err(|source| refused(named, source))?;
         let path = Path::new("/").join(checked);
-        let covering = self.places.iter().filter_map(|place| {
-            Some((place, place.root.relative(&path).filter(|_| text.starts_with(b"/"))?))
-        });
-        // The innermost root is the one that the file is beneath as it is written.
+        self.open_nearest(named, |place| {
+            place.root.relative(&path).filter(|_| text.starts_with(b"/"))
+        })
+    }
+
+    /// Opens the file in the innermost of the places that `rest` finds it beneath: that is the one
+    /// as it is written.
+    fn open_nearest<'a>(
+        &self,
+        named: &Named,
+        rest: impl Fn(&Place) -> Option<&'a Path>,
+    ) -> Result<Opened, Error> {
+        let covering = self.places.iter().filter_map(|place| Some((place, rest(place)?)));
         let nearest = covering.min_by_key(|(_, rest)| rest.as_os_str().len());
         let (place, rest) = nearest.ok_or_else(|| Error::NoPlace(named.to_string()))?;
-        place.root.open(rest).map_err(refused)
+        place.root.open(rest).map_err(|source| refused(named, source))
     }
+}
+
+fn refused(named: &Named, source: Refusal) -> Error {
+    Error::Refused { named: named.to_string(), source }
 }
 
 /// Takes the fields that name a file off an answer, in any case; returns the file that is to be

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io::Read as _;
 use std::task::Poll;
 
+use crate::proxy::file::tests::fields;
 use bytes::Bytes;
 use http::Response;
 use http::header::ACCEPT_ENCODING;
@@ -12,15 +13,6 @@ use http_body::Frame;
 use proptest::prelude::*;
 
 const ON: Settings = Settings { is_on: true, least: 1024, compresses_personal: false, limit: 8 };
-
-fn fields(lines: &str) -> HeaderMap {
-    let mut fields = HeaderMap::new();
-    for (name, value) in lines.lines().filter_map(|line| line.split_once(": ")) {
-        let name = HeaderName::from_bytes(name.trim().as_bytes()).unwrap();
-        fields.append(name, HeaderValue::from_str(value).unwrap());
-    }
-    fields
-}
 
 /// What becomes of an answer: its coding, if it is compressed, and its fields.
 fn prepared(

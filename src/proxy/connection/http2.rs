@@ -22,16 +22,11 @@ use super::{Client, Settings, last_call};
 use crate::proxy::{Gateway, Left};
 
 /// Serves a connection, of which `held` has been read, until it ends.
-pub(super) async fn serve<S>(
-    stream: S,
-    held: BytesMut,
-    client: Arc<Client>,
-    gateway: Arc<Gateway>,
-    settings: Settings,
-) where
+pub(super) async fn serve<S>(stream: S, held: BytesMut, client: Arc<Client>, gateway: Arc<Gateway>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (vital, peer) = (Arc::clone(&client.vital), client.peer);
+    let (vital, peer, settings) = (Arc::clone(&client.vital), client.peer, client.settings);
     let readiness = Arc::clone(&gateway.readiness);
     let tally = Arc::new(Tally::default());
     let counting = Arc::clone(&tally);

@@ -135,9 +135,9 @@ pub async fn serve<S>(
     };
     if held.starts_with(PREFACE) {
         let client = Client::new(peer, local, false, settings);
-        return Box::pin(http2::serve(stream, held, client, gateway, settings)).await;
+        return Box::pin(http2::serve(stream, held, client, gateway)).await;
     }
-    serve_http1(stream, held, Client::new(peer, local, true, settings), gateway, settings).await;
+    serve_http1(stream, held, Client::new(peer, local, true, settings), gateway).await;
 }
 
 async fn serve_http1<S>(
@@ -145,19 +145,18 @@ async fn serve_http1<S>(
     mut held: BytesMut,
     client: Arc<Client>,
     gateway: Arc<Gateway>,
-    settings: Settings,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     loop {
-        let stretch = serve_stretch(stream, held, &client, &gateway, &settings);
+        let stretch = serve_stretch(stream, held, &client, &gateway);
         // Boxed, so that a parked connection does not keep the room that hyper needs.
         match Box::pin(beside(stretch)).await {
             End::Closed => return,
             End::Parked(idle, rest) => {
                 (stream, held) = (idle, rest);
                 let is_woken = tokio::select! {
-                    woken = read_some(&mut stream, &mut held, settings.deadlines.idle) => woken,
+                    woken = read_some(&mut stream, &mut held, client.settings.deadlines.idle) => woken,
                     () = last_call(&gateway.readiness) => false,
                 };
                 if !is_woken {
@@ -180,8 +179,8 @@ async fn serve_http1<S>(
             End::Upgraded(stream, rest) => {
                 if let Some(next) = client.take_next() {
                     // Boxed, so that other connections do not keep the room for it.
-                    let client = tunnel::End { stream, early: rest };
-                    Box::pin(join(client, next, &gateway, &settings)).await;
+                    let end = tunnel::End { stream, early: rest };
+                    Box::pin(join(end, next, &gateway, client.settings.tunnel.idle)).await;
                 }
                 return;
             }
@@ -195,12 +194,11 @@ async fn serve_stretch<S>(
     held: BytesMut,
     client: &Arc<Client>,
     gateway: &Arc<Gateway>,
-    settings: &Settings,
 ) -> End<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let vital = &client.vital;
+    let Client { vital, settings, .. } = &**client;
     let guard = Guard::new(stream, held, settings.limits, Arc::clone(vital));
     let service = service_fn(|request| {
         let ending = gateway.begin(&request, client);
@@ -315,12 +313,12 @@ pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S
 }
 
 /// Carries what follows a change of protocol, and logs its end.
-async fn join<S>(client: tunnel::End<S>, next: Next, gateway: &Gateway, settings: &Settings)
+async fn join<S>(client: tunnel::End<S>, next: Next, gateway: &Gateway, idle: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let Next { application, protocol, place, mut record } = next;
-    let (idle, drain) = (settings.tunnel.idle, gateway.readiness.draining());
+    let drain = gateway.readiness.draining();
     let carried = tunnel::carry(client, application, protocol, idle, drain).await;
     drop(place);
     record.bytes = carried.to_client;
@@ -328,10 +326,7 @@ where
         tunnel.received_bytes = carried.to_application;
         tunnel.ended_by = carried.cause.as_str();
     }
-    let reporter = &gateway.reporter;
-    if reporter.log.has_access_log {
-        reporter.output.line(|lines| record.write(lines, reporter.log.format));
-    }
+    gateway.reporter.tell(&record);
 }
 
 fn joined(first: &[u8], second: BytesMut) -> BytesMut {

@@ -180,20 +180,12 @@ fn trim(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::file::tests::fields;
     use proptest::prelude::*;
 
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
     const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
-
-    fn fields(lines: &str) -> HeaderMap {
-        let mut fields = HeaderMap::new();
-        for (name, value) in lines.lines().filter_map(|line| line.split_once(": ")) {
-            let name = HeaderName::from_bytes(name.trim().as_bytes()).unwrap();
-            fields.append(name, HeaderValue::from_str(value).unwrap());
-        }
-        fields
-    }
 
     fn own(tag: &str) -> Validators {
         let modified = httpdate::parse_http_date(THEN).unwrap();

@@ -201,4 +201,4 @@ fn without_content(mut head: http::response::Parts, status: StatusCode) -> Respo
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

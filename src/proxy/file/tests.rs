@@ -32,7 +32,8 @@ fn open(path: &std::path::Path) -> Opened {
     root.open(std::path::Path::new(path.file_name().unwrap())).unwrap()
 }
 
-fn fields(lines: &str) -> HeaderMap {
+/// Fields, one a line.
+pub(in crate::proxy) fn fields(lines: &str) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for (name, value) in lines.lines().filter_map(|line| line.split_once(": ")) {
         let name = HeaderName::from_bytes(name.trim().as_bytes()).unwrap();

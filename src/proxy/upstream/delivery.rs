@@ -140,13 +140,13 @@ impl<'a> Delivery<'a> {
             }
             _ => self.text.clone(),
         };
-        let source = match &mut self.outgoing.content {
-            Content::None => Source::None,
-            Content::Whole(whole) => Source::Kept(whole.reader()),
-            stream @ Content::Stream(_) => match std::mem::replace(stream, Content::None) {
-                Content::Stream(stream) => Source::Client(stream),
-                Content::None | Content::Whole(_) => Source::None,
-            },
+        let content = &mut self.outgoing.content;
+        let source = if let Content::Whole(whole) = content {
+            Source::Kept(whole.reader())
+        } else if let Content::Stream(stream) = std::mem::replace(content, Content::None) {
+            Source::Client(stream)
+        } else {
+            Source::None
         };
         let head = &self.outgoing.head;
         let errand = (!is_safe(&head.method) && !self.outgoing.is_upgrade).then(|| Errand {
