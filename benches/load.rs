@@ -15,34 +15,17 @@ use std::process::ExitCode;
 use support::machine::Machine;
 use support::options::{self, Options};
 use support::peer::{Bench, Kind, Peer};
-use support::{Failure, check, crowd, report, rounds, standing, upstream};
+use support::{Failure, check, crowd, play, report, rounds, standing, upstream};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments.first().map(String::as_str) {
-        Some(upstream::ROLE) => upstream::run(),
-        Some(crowd::ROLE) => crowd::run(&arguments),
-        // `cargo test --all-targets` starts this program too.
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
-            println!("nothing is measured: this is started by `cargo bench --bench load`");
-            Ok(())
+    let roles = [(upstream::ROLE, upstream::run as fn(&_) -> _), (crowd::ROLE, crowd::run)];
+    play("load", &roles, |arguments| {
+        if let Some(options) = Options::read(arguments)? {
+            return measure(&options);
         }
-        _ => match Options::read(&arguments) {
-            Ok(Some(options)) => measure(&options),
-            Ok(None) => {
-                println!("{}", options::HELP);
-                Ok(())
-            }
-            Err(why) => Err(why),
-        },
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("error: {why}");
-            ExitCode::FAILURE
-        }
-    }
+        println!("{}", options::HELP);
+        Ok(())
+    })
 }
 
 /// Measures everything and prints it; a table comes as soon as it is complete.

@@ -18,22 +18,10 @@ use support::front::{Front, Place};
 use support::machine::Machine;
 use support::options::Choice;
 use support::site::Site;
-use support::{Failure, report};
+use support::{Failure, play, report};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --all-targets` starts this program too.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        println!("nothing is measured: this is started by `cargo bench --bench races`");
-        return ExitCode::SUCCESS;
-    }
-    match Choice::read("races", &arguments).and_then(|choice| measure(&choice)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("error: {why}");
-            ExitCode::FAILURE
-        }
-    }
+    play("races", &[], |arguments| measure(&Choice::read("races", arguments)?))
 }
 
 /// What the fronts meet.

@@ -22,27 +22,11 @@ use support::machine::Machine;
 use support::options::Choice;
 use support::site::Site;
 use support::upstream::{self, Upstream};
-use support::{Failure, Tried as _, report, wait, wire};
+use support::{Failure, Tried as _, play, report, wait, wire};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments.first().map(String::as_str) {
-        Some(upstream::ROLE) => upstream::run(),
-        Some(attackers::ROLE) => attackers::run(&arguments),
-        // `cargo test --all-targets` starts this program too.
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
-            println!("nothing is measured: this is started by `cargo bench --bench slow`");
-            Ok(())
-        }
-        _ => Choice::read("slow", &arguments).and_then(|choice| measure(&choice)),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("error: {why}");
-            ExitCode::FAILURE
-        }
-    }
+    let roles = [(upstream::ROLE, upstream::run as fn(&_) -> _), (attackers::ROLE, attackers::run)];
+    play("slow", &roles, |arguments| measure(&Choice::read("slow", arguments)?))
 }
 
 fn measure(choice: &Choice) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Slow clients in great number, held by a process of their own.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::crowd::read_line;
 use super::process::Process;
-use super::{Failure, Tried as _};
+use super::{Failure, Tried as _, leash};
 
 /// The argument that makes the benchmark's program the attackers.
 pub(crate) const ROLE: &str = "as-attackers";
@@ -112,13 +112,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         .enable_all()
         .build()
         .tried("have a runtime")?;
-    let (closed, mut leash) = tokio::sync::mpsc::channel::<()>(1);
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
-            drop(line);
-        }
-        drop(closed);
-    });
+    let mut leash = leash();
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(&runtime, async move {
         let crowd = Rc::new(Crowd::default());

@@ -20,6 +20,7 @@ pub(crate) mod clients;
 pub(crate) mod attackers;
 
 use std::fmt::Display;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Why the benchmark cannot go on, in words for whoever started it.
@@ -62,6 +63,46 @@ pub(crate) fn eventually<T>(
         std::thread::park_timeout(pause);
     }
     Err(Failure(format!("nothing happened within {} s", DEADLINE.as_secs())))
+}
+
+/// Another part that a benchmark's own program plays, by its first argument.
+pub(crate) type Role<'a> = (&'a str, fn(&[String]) -> Result<(), Failure>);
+
+/// Runs a benchmark's program: one of its roles, or `measure`.
+pub(crate) fn play(
+    name: &str,
+    roles: &[Role<'_>],
+    measure: impl FnOnce(&[String]) -> Result<(), Failure>,
+) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let role = roles.iter().find(|(role, _)| arguments.first().is_some_and(|first| first == role));
+    let result = if let Some((_, run)) = role {
+        run(&arguments)
+    } else if arguments.iter().any(|argument| argument == "--bench") {
+        measure(&arguments)
+    } else {
+        // `cargo test --all-targets` starts this program too.
+        println!("nothing is measured: this is started by `cargo bench --bench {name}`");
+        Ok(())
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends, in a program that plays a part, when whoever started it closes its standard input or ends.
+pub(crate) fn leash() -> tokio::sync::mpsc::Receiver<()> {
+    let (closed, leash) = tokio::sync::mpsc::channel(1);
+    // Blocking until the end of input on a thread of its own is cheaper than asking.
+    std::thread::spawn(move || {
+        drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+        drop(closed);
+    });
+    leash
 }
 
 /// Lets time pass; here that is what is waited for.

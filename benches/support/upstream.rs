@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::crowd::read_line;
 use super::process::Process;
-use super::{Failure, Tried as _};
+use super::{Failure, Tried as _, leash};
 
 /// The argument that makes the benchmark's program the application.
 pub(crate) const ROLE: &str = "as-application";
@@ -51,17 +51,12 @@ impl Drop for Upstream {
 }
 
 /// Answers until standard input is closed. The first line of output is the port.
-pub(crate) fn run() -> Result<(), Failure> {
+pub(crate) fn run(_: &[String]) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .tried("have a runtime")?;
-    let (closed, mut leash) = tokio::sync::mpsc::channel::<()>(1);
-    // Blocking until the end of input on a thread of its own is cheaper than asking.
-    std::thread::spawn(move || {
-        drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
-        drop(closed);
-    });
+    let mut leash = leash();
     runtime.block_on(async {
         let socket = tokio::net::TcpSocket::new_v4().tried("have a socket")?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).tried("bind the application's port")?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::support::http2::post;
 use crate::support::{Application, Forebay, Gate, Visit};
 
 const POST: &str = "POST /a HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 5\r\n\r\nhello";
@@ -86,12 +87,7 @@ fn over_http_2_the_same_holds_for_a_stream_that_is_reset() {
     let application = working(HEAD, &gates);
     let forebay = Forebay::before(&application).ready();
     let mut wire = forebay.connect_http2();
-    let fields = [
-        (&b":method"[..], &b"POST"[..]),
-        (b":scheme", b"http"),
-        (b":authority", b"www.example.com"),
-        (b":path", b"/a"),
-    ];
+    let fields = post(b"/a");
     let stream = wire.send(&fields, Some(b"hello"));
     arrived(&application);
     wire.cancel(stream);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::support::wire::End;
 use crate::support::{
-    Application, Forebay, Gate, OK, eventually, find, fresh_directory, pattern, text,
+    Application, Forebay, Gate, OK, eventually, find, fresh_directory, http2, pattern, text,
 };
 
 fn post(path: &str, rest: &str) -> String {
@@ -230,12 +230,7 @@ fn http_2_has_the_same_rules() {
     let application = Application::ok();
     let forebay = Forebay::with(&application, &["--max-body", "40KiB"]).ready();
     let mut wire = forebay.connect_http2();
-    let fields = [
-        (&b":method"[..], &b"POST"[..]),
-        (b":scheme", b"http"),
-        (b":authority", b"www.example.com"),
-        (b":path", b"/a"),
-    ];
+    let fields = http2::post(b"/a");
     let answer = wire.request(&fields, Some(&pattern(30_000)));
     assert_eq!(answer.status, Some(200));
     let heard = application.heard();

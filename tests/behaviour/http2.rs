@@ -1,6 +1,6 @@
 //! HTTP/2 is held to the same rules as HTTP/1, and arrives as HTTP/1.1.
 
-use crate::support::http2::{PREFACE, get};
+use crate::support::http2::{PREFACE, get, post};
 use crate::support::wire::End;
 use crate::support::{Application, Forebay, Gate, STREAMING, pattern, text};
 use std::sync::Arc;
@@ -10,8 +10,7 @@ fn a_request_arrives_as_http_1_1() {
     let application = Application::ok();
     let forebay = Forebay::before(&application);
     let mut wire = forebay.connect_http2();
-    let mut fields = get(b"/a?b=c");
-    fields[0].1 = b"POST";
+    let mut fields = post(b"/a?b=c");
     fields.push((b"x-forwarded-for", b"203.0.113.7"));
     fields.push((b"te", b"trailers"));
     let answer = wire.request(&fields, Some(b"hello"));
@@ -172,9 +171,7 @@ fn content_that_stops_coming_is_not_waited_for_for_ever() {
     let flags = [STREAMING, &["--body-idle-deadline", "300ms"]].concat();
     let forebay = Forebay::with(&application, &flags);
     let mut wire = forebay.connect_http2();
-    let mut fields = get(b"/slow");
-    fields[0].1 = b"POST";
-    let stream = wire.begin_request(&fields);
+    let stream = wire.begin_request(&post(b"/slow"));
     let answer = wire.answer(stream);
     assert!(answer.status == Some(408) || answer.reset.is_some(), "{answer:?}");
     application.wait_for_end(0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::support::http2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, PING, PRIORITY, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, block, frame, get,
+    SETTINGS, WINDOW_UPDATE, block, frame, get, post,
 };
 use crate::support::wire::End;
 use crate::support::{Application, Forebay, Gate, eventually, pattern};
@@ -189,11 +189,7 @@ fn a_header_section_that_is_too_large_is_refused_and_logged() {
 fn frames_that_say_nothing_cost_nothing() {
     let application = mute();
     let forebay = Forebay::before(&application);
-    let post = {
-        let mut fields = get(b"/attack");
-        fields[0].1 = b"POST";
-        frame(HEADERS, END_HEADERS, 1, &block(&fields))
-    };
+    let post = frame(HEADERS, END_HEADERS, 1, &block(&post(b"/attack")));
     let floods = [
         ("PING", vec![], frame(PING, 0, 0, &[7; 8])),
         ("PING acknowledged", vec![], frame(PING, 1, 0, &[7; 8])),

@@ -254,6 +254,13 @@ impl Http2 {
     }
 }
 
+/// The fields of a visitor's POST.
+pub(crate) fn post(path: &[u8]) -> Vec<(&'static [u8], &[u8])> {
+    let mut fields = get(path);
+    fields[0].1 = b"POST";
+    fields
+}
+
 /// The fields of a visitor's GET.
 pub(crate) fn get(path: &[u8]) -> Vec<(&'static [u8], &[u8])> {
     vec![
