@@ -7,6 +7,7 @@
 
 pub mod proxy;
 pub mod code;
+pub mod coding;
 pub mod readiness;
 pub mod config;
 pub mod telemetry;

@@ -49,9 +49,10 @@ fn uses_point_one_way() {
     // Each module and what it may use; within `proxy`, and the two that all may use, go without.
     let may_use: &[(&str, &[&str])] = &[
         ("code", &[]),
+        ("coding", &[]),
         ("readiness", &[]),
         ("telemetry", &["code"]),
-        ("proxy", &["code", "readiness", "telemetry"]),
+        ("proxy", &["code", "coding", "readiness", "telemetry"]),
         ("config", &["proxy", "telemetry"]),
         ("app", &["config", "proxy", "readiness", "telemetry"]),
         ("explain", &["code", "config", "proxy", "readiness", "telemetry"]),

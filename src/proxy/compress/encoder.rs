@@ -11,7 +11,7 @@ use brotli::enc::BrotliEncoderParams;
 use flate2::write::GzEncoder;
 use zstd::zstd_safe::CParameter;
 
-use super::accept::Coding;
+use crate::coding::Coding;
 
 /// Compresses one answer.
 pub(super) enum Encoder {

@@ -17,7 +17,8 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use accept::Coding;
+use crate::coding::Coding;
+
 pub use stream::{Broken, Stream};
 
 /// What the compressor obeys.

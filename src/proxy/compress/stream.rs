@@ -14,8 +14,8 @@ use http_body::Frame;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::yield_now;
 
-use super::accept::Coding;
 use super::encoder::Encoder;
+use crate::coding::Coding;
 
 /// The most that is compressed before others have their turn: 32 KiB take some tenths of a
 /// millisecond.
