@@ -26,6 +26,7 @@ mod aborts;
 mod tunnel;
 mod send_file;
 mod compress;
+mod precompress;
 mod client_address;
 mod scheme;
 mod host;
