@@ -18,8 +18,8 @@ use super::{Assets, Settings};
 /// The least time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A look at a slow share is followed by a pause of so many times what it took: looking never takes
-/// more than a fiftieth of the time.
+/// A look at a slow share where nothing has changed is followed by a pause of so many times what it
+/// took: looking takes no more than a fiftieth of the time.
 const PAUSE: u32 = 50;
 
 /// A tree that does not come to rest is served as it is after so long.
@@ -98,7 +98,10 @@ impl Keeper {
                 Ok(listings) => self.compare(listings).await,
                 Err(why) => tracing::error!(%why, "static files could not be looked at"),
             }
-            next_look = begun + begun.elapsed() + (begun.elapsed() * PAUSE).max(INTERVAL);
+            let took = begun.elapsed();
+            // What has been seen to change is not left waiting.
+            let pause = if self.unrest.is_some() { took } else { took * PAUSE };
+            next_look = begun + took + pause.max(INTERVAL);
         }
     }
 
