@@ -18,6 +18,7 @@ mod proxy_protocol;
 mod websocket;
 mod workers;
 mod media;
+mod whitenoise;
 mod lifecycle;
 mod keep_alive;
 mod chaos;

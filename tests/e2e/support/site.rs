@@ -30,6 +30,21 @@ impl Site {
         let mut command = Process::command(&python_program("gunicorn"));
         // The control socket has one path for all of a user's gunicorns.
         command.args(["--no-control-socket", "--bind", address]).args(flags).arg("mysite.wsgi");
+        command.envs(database::variables());
+        Self::start("gunicorn", address, command)
+    }
+
+    /// gunicorn with threads and another application of the site, which needs no database.
+    pub(crate) fn another(application: &str, variables: &[(&str, &str)]) -> Self {
+        Self::another_at(&format!("127.0.0.1:{}", free_port()), application, variables)
+    }
+
+    /// The same at a given address.
+    pub(crate) fn another_at(address: &str, application: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Process::command(&python_program("gunicorn"));
+        command.args(["--no-control-socket", "--bind", address, "--access-logfile", "-"]);
+        command.args(["-k", "gthread", "--threads", "4", application]);
+        command.envs(variables.iter().copied());
         Self::start("gunicorn", address, command)
     }
 
@@ -38,12 +53,12 @@ impl Site {
         let port = free_port();
         let mut command = Process::command(&python_program("uvicorn"));
         command.args(["--port", &port.to_string(), "mysite.asgi:application"]);
+        command.envs(database::variables());
         Self::start("uvicorn", &format!("127.0.0.1:{port}"), command)
     }
 
     fn start(name: &str, address: &str, mut command: Command) -> Self {
-        command.current_dir(sources().join("site")).envs(database::variables());
-        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        command.current_dir(sources().join("site")).env("PYTHONDONTWRITEBYTECODE", "1");
         let mut process = Process::start(name, command);
         eventually("the site listens", || {
             process.assert_running();
