@@ -19,6 +19,7 @@ mod websocket;
 mod workers;
 mod media;
 mod whitenoise;
+mod static_site;
 mod lifecycle;
 mod keep_alive;
 mod chaos;
