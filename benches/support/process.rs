@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::wire::{self, Answer};
 use super::{Failure, Tried as _, eventually};
 
 /// A program with a CPU and a limit on open files of its own.
@@ -52,6 +53,31 @@ impl Process {
         let file = File::create(log).tried("make a log file")?;
         command.stdout(file.try_clone().tried("share a log file")?).stderr(file);
         Ok(Self(command.spawn().tried("start a program")?))
+    }
+
+    /// Starts a command and asks every so often until it answers; its first answer comes with it.
+    pub(crate) fn answering(
+        command: Command,
+        log: &Path,
+        pause: Duration,
+        port: u16,
+        request: &[u8],
+    ) -> Result<(Self, Answer), Failure> {
+        let mut process = Self::start(command, log)?;
+        let answer = eventually(pause, || {
+            if process.has_ended() {
+                return Some(Err(Failure::new("it ended by itself")));
+            }
+            let mut stream = wire::connect(port).ok()?;
+            wire::exchange(&mut stream, request).ok().map(Ok)
+        });
+        match answer.and_then(|answer| answer) {
+            Ok(answer) => Ok((process, answer)),
+            Err(why) => {
+                let words = fs::read_to_string(log).unwrap_or_default();
+                Err(Failure::new(format!("no answer: {why}\n{words}")))
+            }
+        }
     }
 
     /// Whether it has ended by itself.
