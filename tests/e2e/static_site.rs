@@ -66,7 +66,7 @@ fn the_admin_and_the_browsable_api_look_right_without_django_serving_a_file() {
             let Some((_, name)) = url.split_once("/static/") else { continue };
             let content = tree.read(&format!("static/{name}"));
             assert_eq!(load["sha256"], sha256(&content), "{load}");
-            let is_text = name.ends_with(".css") || name.ends_with(".js");
+            let is_text = matches!(name.rsplit_once('.'), Some((_, "css" | "js")));
             assert!(!is_text || content.len() < 1000 || load["coding"].is_string(), "{load}");
             count += 1;
         }
