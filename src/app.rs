@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::config::Config;
+use crate::proxy::assets::{Assets, Keeper};
 use crate::proxy::body::Reporter;
 use crate::proxy::compress::Compressor;
 use crate::proxy::intake::Intake;
@@ -81,6 +82,7 @@ pub enum End {
 struct Shared {
     normaliser: Arc<Normaliser>,
     common: Common,
+    assets: Arc<Assets>,
     compressor: Arc<Compressor>,
     reporter: Reporter,
     witness: Option<Arc<Witness>>,
@@ -101,6 +103,7 @@ pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error>
     let shared = Shared {
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
         common: Common::new(config.queue, config.spool.clone()),
+        assets: Arc::new(Assets::new(config.assets.clone())),
         compressor: Arc::new(Compressor::new(config.compress)),
         reporter,
         witness,
@@ -191,6 +194,7 @@ fn share(config: &Config, shared: &Shared, open: Arc<AtomicU64>) -> Share {
         normaliser: Arc::clone(&shared.normaliser),
         routes: Arc::new(config.routes.clone()),
         probes: config.probes,
+        assets: Arc::clone(&shared.assets),
         intake: Intake::new(config.intake.clone(), Arc::clone(&shared.common.stores)),
         upstream: Arc::new(Upstream::new(config.upstream.clone(), shared.common.clone())),
         send_file: Arc::new(config.send_file.clone()),
@@ -211,6 +215,8 @@ async fn supervise(
     let no_signals = |source| Error::System { what: "signal handler", source };
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    // It ends with the runtime.
+    tokio::spawn(Keeper::new(Arc::clone(&shared.assets)).run());
     let (questions, upstream) = (config.questions.clone(), config.upstream.clone());
     let asker = Asker::new(questions, upstream, Arc::clone(&shared.common.pulse));
     tokio::select! {
