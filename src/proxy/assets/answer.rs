@@ -210,7 +210,11 @@ fn not_modified(form: &Representation) -> Response<Content> {
 fn failed(form: &Representation) -> Response<Content> {
     let mut response = not_modified(form);
     *response.status_mut() = StatusCode::PRECONDITION_FAILED;
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    let fields = response.headers_mut();
+    // How long a file may be kept says nothing of this; a cache that kept it would give it to those
+    // who ask without a condition or a range (RFC 9111 §3).
+    fields.remove(CACHE_CONTROL);
+    fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
 }
 
