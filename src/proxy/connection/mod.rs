@@ -4,6 +4,7 @@
 //! Must not know: what a request asks for.
 
 mod opening;
+mod direct;
 mod http2;
 mod streams;
 mod rewound;
@@ -23,12 +24,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::guard::{Deadlines, Guard, Limits, Refusal, Verdict, Vital};
+use super::guard::{Deadlines, Detour, Guard, Limits, Refusal, Verdict, Vital};
 use super::upstream::{Stream, beside};
 use super::{Gateway, respond, tunnel};
 use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
+use direct::Turn;
 use opening::{Opening, PREFACE, open, read_some};
 
 /// What a connection obeys.
@@ -101,6 +103,8 @@ enum End<S> {
     Closed,
     /// It is idle: nothing of it is left but the stream.
     Parked(S, BytesMut),
+    /// What follows needs no parser.
+    Diverted(S, BytesMut),
     /// The client is not served any more; it may still be told why.
     Refused(S, Refusal),
     /// The stream belongs to another protocol now.
@@ -148,22 +152,33 @@ async fn serve_http1<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    // Whether the next request was tried on the short way and is the parser's.
+    let mut must_pass = false;
     loop {
-        let stretch = serve_stretch(stream, held, &client, &gateway);
-        // Boxed, so that a parked connection does not keep the room that hyper needs.
+        // Boxed, so that a parked connection does not keep the room that a stretch needs.
+        if gateway.has_shortcut() {
+            match Box::pin(direct::serve(stream, held, &client, &gateway)).await {
+                Turn::Parser(back, rest, was_tried) => {
+                    (stream, held, must_pass) = (back, rest, was_tried);
+                }
+                Turn::Parked(idle) => match woken(idle, BytesMut::new(), &client, &gateway).await {
+                    Some(awake) => {
+                        (stream, held) = awake;
+                        continue;
+                    }
+                    None => return,
+                },
+                Turn::Closed => return,
+            }
+        }
+        let stretch = serve_stretch(stream, (held, must_pass), &client, &gateway);
         match Box::pin(beside(stretch)).await {
             End::Closed => return,
-            End::Parked(idle, rest) => {
-                (stream, held) = (idle, rest);
-                let is_woken = tokio::select! {
-                    woken = read_some(&mut stream, &mut held, client.settings.deadlines.idle) => woken,
-                    () = last_call(&gateway.readiness) => false,
-                };
-                if !is_woken {
-                    // An orderly end between two requests; the client may have gone already.
-                    return drop(stream.shutdown().await);
-                }
-            }
+            End::Parked(idle, rest) => match woken(idle, rest, &client, &gateway).await {
+                Some(awake) => (stream, held) = awake,
+                None => return,
+            },
+            End::Diverted(back, rest) => (stream, held) = (back, rest),
             End::Refused(stream, refusal) => {
                 let vital = &client.vital;
                 // A request in flight reports its end itself; who stalls had an answer.
@@ -188,10 +203,32 @@ async fn serve_http1<S>(
     }
 }
 
-/// Serves HTTP/1 until the connection ends or becomes idle.
+/// Waits until an idle connection says something; nothing if it ends first, in order.
+async fn woken<S>(
+    mut stream: S,
+    mut held: BytesMut,
+    client: &Client,
+    gateway: &Gateway,
+) -> Option<(S, BytesMut)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let is_woken = tokio::select! {
+        woken = read_some(&mut stream, &mut held, client.settings.deadlines.idle) => woken,
+        () = last_call(&gateway.readiness) => false,
+    };
+    if is_woken {
+        return Some((stream, held));
+    }
+    // An orderly end between two requests; the client may have gone already.
+    drop(stream.shutdown().await);
+    None
+}
+
+/// Serves HTTP/1 until the connection ends, becomes idle, or has a request that needs no parser.
 async fn serve_stretch<S>(
     stream: S,
-    held: BytesMut,
+    held: (BytesMut, bool),
     client: &Arc<Client>,
     gateway: &Arc<Gateway>,
 ) -> End<S>
@@ -199,7 +236,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Client { vital, settings, .. } = &**client;
-    let guard = Guard::new(stream, held, settings.limits, Arc::clone(vital));
+    let guard = Guard::new(stream, held, settings.limits, Arc::clone(vital), Arc::clone(gateway));
     let service = service_fn(|request| {
         let ending = gateway.begin(&request, client);
         let (gateway, client) = (Arc::clone(gateway), Arc::clone(client));
@@ -224,6 +261,9 @@ where
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(Event::Ended(result));
             }
+            if vital.take_diverted() {
+                return Poll::Ready(Event::Diverted);
+            }
             if !is_draining && draining.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Draining);
             }
@@ -236,6 +276,10 @@ where
         });
         match wait.await {
             Event::Ended(result) => break result.map_err(|why| why.to_string()),
+            Event::Diverted => {
+                let (stream, held) = torn(connection.into_parts());
+                return End::Diverted(stream, held);
+            }
             Event::Draining => {
                 is_draining = true;
                 Pin::new(&mut connection).graceful_shutdown();
@@ -243,9 +287,8 @@ where
             Event::Alarm => match vital.verdict(Instant::now(), &settings.deadlines) {
                 Verdict::KeepOn(until) => alarm.as_mut().reset(until),
                 Verdict::Park => {
-                    let parts = connection.into_parts();
-                    let (stream, held) = parts.io.into_inner().into_parts();
-                    return End::Parked(stream, joined(&parts.read_buf, held));
+                    let (stream, held) = torn(connection.into_parts());
+                    return End::Parked(stream, held);
                 }
                 Verdict::Overdue(refusal) => {
                     vital.refuse(refusal);
@@ -254,14 +297,20 @@ where
             },
         }
     };
-    let parts = connection.into_parts();
+    let (stream, held) = torn(connection.into_parts());
+    ended(stream, held, result, vital).await
+}
+
+/// Takes the parser off its stream; what was read and not used comes with it.
+fn torn<S, D: Detour, H>(parts: http1::Parts<TokioIo<Guard<S, D>>, H>) -> (S, BytesMut) {
     let (stream, held) = parts.io.into_inner().into_parts();
-    ended(stream, joined(&parts.read_buf, held), result, vital).await
+    (stream, joined(&parts.read_buf, held))
 }
 
 /// What a wait on a connection brought.
 enum Event {
     Ended(hyper::Result<()>),
+    Diverted,
     Draining,
     Alarm,
 }
