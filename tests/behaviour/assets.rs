@@ -62,8 +62,11 @@ impl World {
 const CSS: &[u8] = b"body { color: #333; background: #fff; color: #333; background: #fff }";
 
 fn request(line: &str, fields: &str) -> String {
-    let fields: String = fields.lines().map(|field| format!("{}\r\n", field.trim())).collect();
-    format!("{line} HTTP/1.1\r\nHost: www.example.com\r\n{fields}\r\n")
+    let mut head = format!("{line} HTTP/1.1\r\nHost: www.example.com\r\n");
+    for field in fields.lines() {
+        head.extend([field.trim(), "\r\n"]);
+    }
+    head + "\r\n"
 }
 
 fn ask(wire: &mut Wire, line: &str, fields: &str) -> Answer {

@@ -83,7 +83,8 @@ where
 async fn read_now<S: AsyncRead + Unpin>(stream: &mut S, held: &mut BytesMut) {
     let mut read = pin!(stream.read_buf(held));
     // Whoever reads next meets the end or the failure again.
-    poll_fn(|cx| Poll::Ready(drop(read.as_mut().poll(cx)))).await;
+    let result = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+    drop(result);
 }
 
 /// The length of the request in front, if it has come to its end, is sound, and may be for an asset.

@@ -3,6 +3,7 @@
 //! Owns: which protocol it speaks, its deadlines, its orderly end.
 //! Must not know: what a request asks for.
 
+mod client;
 mod opening;
 mod direct;
 mod http2;
@@ -13,7 +14,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,11 +26,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::guard::{Deadlines, Detour, Guard, Limits, Refusal, Verdict, Vital};
-use super::upstream::{Stream, beside};
+use super::upstream::beside;
 use super::{Gateway, respond, tunnel};
 use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
+pub use client::{Client, Next};
 use direct::Turn;
 use opening::{Opening, PREFACE, open, read_some};
 
@@ -44,57 +46,6 @@ pub struct Settings {
     pub tunnel: tunnel::Settings,
     /// Whether each connection must begin with a PROXY protocol header.
     pub accepts_proxy_protocol: bool,
-}
-
-/// The other side of a connection, as the steps of a request know it.
-#[derive(Debug)]
-pub struct Client {
-    /// Who holds the socket, or whom its PROXY protocol header names.
-    pub peer: SocketAddr,
-    /// The address that it reached.
-    pub local: SocketAddr,
-    /// Whether the protocol of this connection can be changed.
-    pub may_upgrade: bool,
-    /// The connection's vital signs.
-    pub vital: Arc<Vital>,
-    /// What it obeys.
-    pub settings: Settings,
-    next: Mutex<Option<Next>>,
-}
-
-/// What a connection turns to once the answer that changes its protocol has gone out.
-#[derive(Debug)]
-pub struct Next {
-    /// The application's side.
-    pub application: tunnel::End<Stream>,
-    /// What both will speak.
-    pub protocol: tunnel::Protocol,
-    /// Held as long as the tunnel lives.
-    pub place: tunnel::Place,
-    /// The line that its end leaves in the log.
-    pub record: Record,
-}
-
-impl Client {
-    fn new(
-        peer: SocketAddr,
-        local: SocketAddr,
-        may_upgrade: bool,
-        settings: Settings,
-    ) -> Arc<Self> {
-        let vital = Arc::new(Vital::new());
-        Arc::new(Self { peer, local, may_upgrade, vital, settings, next: Mutex::new(None) })
-    }
-
-    /// Joins this connection to the application once the answer has gone out.
-    pub(super) fn becomes(&self, next: Next) {
-        self.vital.becomes_tunnel();
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
-    }
-
-    fn take_next(&self) -> Option<Next> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 /// How a stretch of HTTP/1 ended.
