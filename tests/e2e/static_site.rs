@@ -1,5 +1,7 @@
 //! Static files of a real site, collected by Django, in a real browser; none of them reaches Django.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -150,6 +152,32 @@ fn a_new_release_comes_without_a_gap() {
         several_rounds();
         drop(ends);
     });
+}
+
+#[test]
+fn a_file_that_is_being_written_is_not_there_yet() {
+    let tree = Tree::fresh();
+    tree.put("changing.txt", "old");
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let statics = format!("/static/={}", tree.path(""));
+    let flags = ["--static", &*statics, "--static-missing=404", "--asset-memory=0B"];
+    let forebay = Forebay::started(&nobody, &flags, APP_SERVICE);
+    let get = |name: &str| get(&forebay, &format!("GET /static/{name}"), "");
+    eventually("the folder was looked at", || (get("changing.txt").status == 200).then_some(()));
+
+    tree.put_at("changing.txt", "new", SystemTime::now());
+    let name = "coming.0123456789ab.js";
+    let mut file = File::create(tree.path(name)).unwrap();
+    file.write_all(b"half ").unwrap();
+    // Each of these is a reason for forebay to look at the folder, which looks the same all the time.
+    for _ in 0..30 {
+        let changed = get("changing.txt");
+        assert_eq!((changed.status, changed.text()), (200, "new"), "{changed:?}");
+        assert_eq!(get(name).status, 404, "only half of it is there");
+    }
+    file.write_all(b"and half").unwrap();
+    let whole = eventually("it is there", || Some(get(name)).filter(|it| it.status == 200));
+    assert_eq!(whole.text(), "half and half");
 }
 
 #[test]

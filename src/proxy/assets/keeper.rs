@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::gather::{Gathered, gather};
 use super::pack::Packer;
@@ -17,6 +17,9 @@ use super::{Assets, Settings};
 
 /// The least time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The least time between a look and one that a nudge asks for.
+const NUDGED: Duration = Duration::from_millis(100);
 
 /// A look at a slow share is followed by a pause of so many times what it took: looking never takes
 /// more than a fiftieth of the time.
@@ -27,6 +30,15 @@ const REST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Oddities that were logged are remembered, so that each is told once, up to so many.
 const TOLD_LIMIT: usize = 10_000;
+
+/// Directories that are not what is served.
+struct Unrest {
+    /// Since when.
+    began: Instant,
+    /// Since when they have looked like this.
+    seen: Instant,
+    last: Vec<Listing>,
+}
 
 /// Looks at the directories again and again, and replaces the table when they have changed.
 #[derive(Debug)]
@@ -65,25 +77,32 @@ impl Keeper {
         }
         let Some((listings, mut took)) = self.look().await else { return };
         self.replace(listings).await;
-        // What the last look showed, and since when it has not been what is served.
-        let mut last: Option<(Vec<Listing>, Instant)> = None;
+        let mut unrest: Option<Unrest> = None;
         loop {
             let pause = self.packer.pause().unwrap_or((took * PAUSE).max(INTERVAL));
-            // A nudge is a reason to look at once.
+            // A nudge is a reason to look soon. Each request for a file that changed gives one.
+            let soonest = Instant::now() + took.max(NUDGED);
             drop(timeout(pause, self.assets.nudge.notified()).await);
+            sleep_until(soonest).await;
             let Some((listings, time)) = self.look().await else { return };
             took = time;
             if listings == self.served && !self.gathered.is_restless {
-                last = None;
+                unrest = None;
                 self.pack().await;
                 continue;
             }
-            // Two looks that show the same: nobody is writing any more.
-            let (before, since) = last.take().unwrap_or((Vec::new(), Instant::now()));
-            if before == listings || since.elapsed() >= REST_DEADLINE {
+            let now = Instant::now();
+            let (began, seen) = match unrest.take() {
+                Some(Unrest { began, seen, last }) if last == listings => (began, seen),
+                Some(Unrest { began, .. }) => (began, now),
+                None => (now, now),
+            };
+            // The same for a while: nobody is writing any more. Nudges and the making of variants
+            // bring looks closer together than a writer's pauses are.
+            if now - seen >= INTERVAL || now - began >= REST_DEADLINE {
                 self.replace(listings).await;
             } else {
-                last = Some((listings, since));
+                unrest = Some(Unrest { began, seen, last: listings });
             }
         }
     }
