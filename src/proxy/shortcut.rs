@@ -19,6 +19,7 @@ use super::assets::{Asset, AtOnce, Match};
 use super::connection::Client;
 use super::guard::Detour;
 use super::{Gateway, assets, begin_record};
+use crate::readiness::Phase;
 use crate::telemetry::Record;
 
 /// The most fields that are read; with more a request takes the long way.
@@ -27,19 +28,20 @@ const FIELDS: usize = 100;
 impl Gateway {
     /// Whether any request may go the short way.
     pub fn has_shortcut(&self) -> bool {
-        // A witness wants to see every request.
-        self.assets.is_on() && self.witness.is_none()
+        // A witness wants to see every request, and the parser knows how a connection ends in order.
+        self.assets.is_on() && self.witness.is_none() && self.readiness.phase() != Phase::Draining
     }
 
     /// Whether the request that `head` begins, a whole header section or more, may go the short way.
     /// It looks at the request line alone.
     pub fn is_short(&self, head: &[u8]) -> bool {
-        target(head).is_some_and(|target| {
-            let path = target.split('?').next().unwrap_or_default();
-            // Probers ask for `/`, and are told by fields that are not read here.
-            path != "/"
-                && matches!(self.assets.find(path), Match::Asset(asset) if asset.is_in_memory())
-        })
+        self.has_shortcut()
+            && target(head).is_some_and(|target| {
+                let path = target.split('?').next().unwrap_or_default();
+                // Probers ask for `/`, and are told by fields that are not read here.
+                path != "/"
+                    && matches!(self.assets.find(path), Match::Asset(asset) if asset.is_in_memory())
+            })
     }
 
     /// Reads a whole header section that the guard has found sound, and finds its answer. Nothing,
@@ -63,7 +65,7 @@ impl Gateway {
 
 impl Detour for Arc<Gateway> {
     fn takes(&self, head: &[u8]) -> bool {
-        self.has_shortcut() && self.is_short(head)
+        self.is_short(head)
     }
 }
 

@@ -523,3 +523,18 @@ fn settings_of_static_files_are_checked() {
         assert!(ran.complaints.contains(&fault), "{setting}: {}", ran.complaints);
     }
 }
+
+#[test]
+fn a_stop_ends_connections_in_order_that_ask_for_files() {
+    let mut world = World::new(&[]);
+    let mut busy = world.forebay.connect();
+    let mut idle = world.forebay.connect();
+    assert_eq!(ask(&mut idle, "GET /static/a.css", "").content, CSS);
+    assert_eq!(ask(&mut busy, "GET /static/a.css", "").content, CSS);
+    world.forebay.terminate();
+    // What was on its way when the stop came is still answered.
+    assert_eq!(ask(&mut busy, "GET /static/a.css", "").content, CSS);
+    assert_eq!(busy.rest(), (Vec::new(), End::Closed));
+    assert_eq!(idle.rest(), (Vec::new(), End::Closed));
+    assert!(world.forebay.end().success());
+}

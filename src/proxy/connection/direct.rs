@@ -14,7 +14,7 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::{Client, joined, last_call};
+use super::{Client, joined};
 use crate::proxy::Gateway;
 use crate::proxy::body::Ending;
 use crate::proxy::guard::{Framing, PARK_AFTER};
@@ -44,7 +44,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut alarm = pin!(sleep_until(Instant::now() + PARK_AFTER));
-    let mut draining = pin!(last_call(&gateway.readiness));
+    let mut draining = pin!(gateway.readiness.draining());
     let mut date = Date::default();
     if !held.is_empty() {
         // The connection was woken by the first bytes of something.
@@ -58,7 +58,7 @@ where
                 biased;
                 read = stream.read_buf(&mut held) => read,
                 () = idle(alarm.as_mut(), client) => return Turn::Parked(stream),
-                () = &mut draining => Ok(0),
+                () = &mut draining => return Turn::Parser(stream, held, true),
             };
             if !read.is_ok_and(|count| count > 0) {
                 // An orderly end between two requests; the client may have gone already.
