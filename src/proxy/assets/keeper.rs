@@ -21,8 +21,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between a look and one that a nudge asks for.
 const NUDGED: Duration = Duration::from_millis(100);
 
-/// A look at a slow share is followed by a pause of so many times what it took: looking never takes
-/// more than a fiftieth of the time.
+/// A look at a slow share where nothing has changed is followed by a pause of so many times what it
+/// took: looking takes no more than a fiftieth of the time.
 const PAUSE: u32 = 50;
 
 /// A tree that does not come to rest is served as it is after so long.
@@ -79,7 +79,11 @@ impl Keeper {
         self.replace(listings).await;
         let mut unrest: Option<Unrest> = None;
         loop {
-            let pause = self.packer.pause().unwrap_or((took * PAUSE).max(INTERVAL));
+            let pause = match &unrest {
+                // What has been seen to change is not left waiting.
+                Some(_) => took.max(INTERVAL),
+                None => self.packer.pause().unwrap_or((took * PAUSE).max(INTERVAL)),
+            };
             // A nudge is a reason to look soon. Each request for a file that changed gives one.
             let soonest = Instant::now() + took.max(NUDGED);
             drop(timeout(pause, self.assets.nudge.notified()).await);
