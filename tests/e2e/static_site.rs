@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -15,7 +14,7 @@ use crate::support::browser::Profile;
 use crate::support::forebay::{APP_SERVICE, Forebay};
 use crate::support::front_end::over_tls;
 use crate::support::process::Process;
-use crate::support::site::Site;
+use crate::support::site::{Site, collect, manifest, released};
 use crate::support::tree::Tree;
 use crate::support::wire::{Response, message};
 use crate::support::{eventually, free_port, python_program, sources};
@@ -24,7 +23,7 @@ use crate::support::{eventually, free_port, python_program, sources};
 fn the_admin_and_the_browsable_api_look_right_without_django_serving_a_file() {
     let tree = Tree::fresh();
     tree.put("root/favicon.ico", "");
-    let office = [("OFFICE", &*tree.path(""))];
+    let office = [("OFFICE", tree.path(""))];
     collect("mysite.office", &office);
     let gunicorn = Site::another("mysite.office:application", &office);
     let (statics, root) = (format!("/static/={}", tree.path("static")), tree.path("root"));
@@ -87,9 +86,7 @@ fn the_admin_and_the_browsable_api_look_right_without_django_serving_a_file() {
 #[test]
 fn a_new_release_comes_without_a_gap() {
     let tree = Tree::fresh();
-    let variables = ["source", "static", "root"].map(|name| tree.path(name));
-    let names = ["STATIC_SOURCE", "STATIC_ROOT", "WHITENOISE_ROOT"];
-    let variables: Vec<_> = names.into_iter().zip(variables.iter().map(String::as_str)).collect();
+    let variables = released(&tree);
     release(&tree, 1);
     collect("mysite.released", &variables);
     let old = manifest(&tree);
@@ -205,17 +202,6 @@ fn static_files_need_no_application() {
     look();
 }
 
-/// Runs a module of the site that collects its static files.
-fn collect(module: &str, variables: &[(&str, &str)]) {
-    let ran = Command::new(python_program("python"))
-        .args(["-B", "-m", module])
-        .current_dir(sources().join("site"))
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-}
-
 fn get(forebay: &Forebay, line: &str, fields: &str) -> Response {
     forebay.exchange(&over_tls(line, "203.0.113.10:64769", fields))
 }
@@ -254,13 +240,6 @@ fn release(tree: &Tree, number: usize) {
         let modified = SystemTime::now() + Duration::from_hours(number as u64);
         tree.put_at(&format!("source/{name}"), content, modified);
     }
-}
-
-/// The names of the collected files, each with the hashed one.
-fn manifest(tree: &Tree) -> Vec<(String, String)> {
-    let manifest: Value = serde_json::from_slice(&tree.read("static/staticfiles.json")).unwrap();
-    let paths = manifest["paths"].as_object().unwrap();
-    paths.iter().map(|(name, hashed)| (name.clone(), hashed.as_str().unwrap().to_owned())).collect()
 }
 
 /// Names, and what each of them may bring.

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::support::forebay::Forebay;
 use crate::support::front_end::over_tls;
-use crate::support::site::Site;
+use crate::support::site::{Site, collect, manifest, released};
 use crate::support::tree::{Tree, encoded};
 use crate::support::wire::{Response, Wire, message};
-use crate::support::{eventually, python_program, sources};
+use crate::support::{eventually, python_program};
 
 /// The same folders behind WhiteNoise and behind forebay.
 struct Both {
@@ -28,8 +28,7 @@ impl Both {
     /// WhiteNoise with its own arguments, forebay with flags; `@` stands for the tree in both.
     fn with(tree: Tree, arguments: &Value, flags: &[&str]) -> Self {
         let arguments = arguments.to_string().replace('@', &tree.path(""));
-        let variables = [("WHITENOISE", arguments.as_str())];
-        let whitenoise = Site::another("mysite.assets:with_whitenoise()", &variables);
+        let whitenoise = whitenoise(arguments, "UTC");
         let forebay = forebay(&tree, flags);
         Self { tree, whitenoise, forebay }
     }
@@ -78,6 +77,12 @@ impl Both {
         }
         short
     }
+}
+
+/// WhiteNoise with its own arguments, in a time zone.
+fn whitenoise(arguments: String, zone: &str) -> Site {
+    let variables = [("WHITENOISE", arguments), ("TZ", zone.to_owned())];
+    Site::another("mysite.assets:with_whitenoise()", &variables)
 }
 
 /// forebay with flags, in which `@` stands for the tree, before an application that tells what
@@ -143,6 +148,7 @@ const SUNDAY: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 /// Defaults on both sides; only that forebay makes no variants of its own.
 static PLAIN: LazyLock<Both> = LazyLock::new(|| {
     let tree = Tree::fresh();
+    let mut dictionary = zstd::bulk::Compressor::with_dictionary(19, &CSS).unwrap();
     tree.put_with("static/css/app.css", &CSS, &["gz", "br"])
         .put_with("static/js/zst.js", &CSS, &["gz", "zst"])
         .put_with("static/js/zstd.js", &CSS, &["zstd"])
@@ -160,6 +166,10 @@ static PLAIN: LazyLock<Both> = LazyLock::new(|| {
         .put("static/orphan.txt.gz", "no gzip at all")
         .put("static/stale.txt.gz", encoded("gz", &[b'o'; 2000]))
         .put_at("static/stale.txt", [b'n'; 2000], Tree::long_ago() + Duration::from_mins(1))
+        .put("static/broken.txt", "sound")
+        .put("static/broken.txt.gz", "no gzip at all")
+        .put("static/dictionary.js", &*CSS)
+        .put("static/dictionary.js.zst", dictionary.compress(&CSS).unwrap())
         .put("outside/secret.txt", "secret")
         .link("static/inner.txt", "digits.txt")
         .link("static/folder", "sub")
@@ -255,16 +265,8 @@ static COLLECTED: LazyLock<Both> = LazyLock::new(|| {
     .put("source/only.txt", "only")
     .put("root/robots.txt", "User-agent: *")
     .put("root/app.0123456789ab.js", "let root;");
-    let variables = ["source", "static", "root"].map(|name| tree.path(name));
-    let names = ["STATIC_SOURCE", "STATIC_ROOT", "WHITENOISE_ROOT"];
-    let variables: Vec<_> = names.into_iter().zip(variables.iter().map(String::as_str)).collect();
-    let collected = Command::new(python_program("python"))
-        .args(["-B", "-m", "mysite.released"])
-        .current_dir(sources().join("site"))
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    assert!(collected.status.success(), "{}", String::from_utf8_lossy(&collected.stderr));
+    let variables = released(&tree);
+    collect("mysite.released", &variables);
     // What `WHITENOISE_KEEP_ONLY_HASHED_FILES` does, and what an earlier release left behind.
     tree.remove("static/only.txt");
     tree.put("static/css/app.0123456789ab.css", "of an earlier release");
@@ -404,12 +406,9 @@ fn some_files_have_fields_of_their_own() {
 
 #[test]
 fn what_the_manifest_names_is_kept_for_ever() {
-    let manifest: Value =
-        serde_json::from_slice(&COLLECTED.tree.read("static/staticfiles.json")).unwrap();
-    let paths = manifest["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 3, "{manifest}");
-    for (name, hashed) in paths {
-        let hashed = hashed.as_str().unwrap();
+    let names = manifest(&COLLECTED.tree);
+    assert_eq!(names.len(), 3, "{names:?}");
+    for (name, hashed) in names {
         let line = format!("GET /static/{hashed}");
         let expected =
             format!("200\n Cache-Control: max-age=315360000, public, immutable\n= static/{hashed}");
@@ -879,19 +878,18 @@ fn the_validator_is_the_same_on_every_instance() {
     let file = "GET /static/digits.txt";
     let tree = Tree::fresh();
     tree.put_at("digits.txt", "0123456789", SystemTime::now());
-    let arguments = json!({ "trees": [[tree.path(""), "static"]] }).to_string();
-    let variables = [("WHITENOISE", &*arguments), ("TZ", "America/New_York")];
-    let theirs = Site::another("mysite.assets:with_whitenoise()", &variables);
+    let new_york = |folder: &str| {
+        whitenoise(json!({ "trees": [[folder, "static"]] }).to_string(), "America/New_York")
+    };
+    let theirs = new_york(&tree.path(""));
     let ours = forebay(&tree, &["--static=/static/=@"]);
-    let [whitenoise, forebay] = PLAIN.both(file, "", "200");
+    let [of_whitenoise, of_forebay] = PLAIN.both(file, "", "200");
     let tag = |address| ask(address, file, "").field("etag").map(str::to_owned);
-    assert_ne!(tag(theirs.address()).as_deref(), whitenoise.field("etag"));
-    assert_eq!(tag(ours.address()).as_deref(), forebay.field("etag"));
+    assert_ne!(tag(theirs.address()).as_deref(), of_whitenoise.field("etag"));
+    assert_eq!(tag(ours.address()).as_deref(), of_forebay.field("etag"));
     // Not even for files that are the same to the second.
-    let arguments = json!({ "trees": [[PLAIN.tree.path("static"), "static"]] }).to_string();
-    let variables = [("WHITENOISE", &*arguments), ("TZ", "America/New_York")];
-    let theirs = Site::another("mysite.assets:with_whitenoise()", &variables);
-    assert_ne!(tag(theirs.address()).as_deref(), whitenoise.field("etag"));
+    let theirs = new_york(&PLAIN.tree.path("static"));
+    assert_ne!(tag(theirs.address()).as_deref(), of_whitenoise.field("etag"));
 }
 
 #[test]
@@ -1106,14 +1104,24 @@ fn clients_are_told_that_there_are_ranges() {
 }
 
 #[test]
-fn a_variant_of_an_older_file_is_not_sent() {
-    let (line, field) = ("GET /static/stale.txt", "Accept-Encoding: gzip");
-    let stale = "200\n Content-Encoding: gzip\n= static/stale.txt.gz";
-    PLAIN.whitenoise(line, field, stale);
-    PLAIN.forebay(line, field, "200\n Content-Encoding:\n= static/stale.txt");
-    let log = PLAIN.forebay.written();
-    let line = log.lines().find(|line| line.contains("stale.txt.gz"));
-    assert!(line.is_some_and(|line| line.contains("WARN")), "{log}");
+fn a_variant_that_says_something_else_is_not_sent() {
+    for (name, coding, variant) in [
+        ("stale.txt", "gzip", "stale.txt.gz"),
+        ("broken.txt", "gzip", "broken.txt.gz"),
+        // No browser has the dictionary.
+        ("dictionary.js", "zstd", "dictionary.js.zst"),
+    ] {
+        let (line, field) = (format!("GET /static/{name}"), format!("Accept-Encoding: {coding}"));
+        if coding == "gzip" {
+            let expected = format!("200\n Content-Encoding: gzip\n= static/{variant}");
+            PLAIN.whitenoise(&line, &field, &expected);
+        }
+        PLAIN.forebay(&line, &field, &format!("200\n Content-Encoding:\n= static/{name}"));
+        eventually("the log tells it", || {
+            let log = PLAIN.forebay.written();
+            log.lines().any(|line| line.contains(variant) && line.contains("WARN")).then_some(())
+        });
+    }
 }
 
 #[test]
