@@ -166,7 +166,7 @@ static PLAIN: LazyLock<Both> = LazyLock::new(|| {
         .put("static/orphan.txt.gz", "no gzip at all")
         .put("static/stale.txt.gz", encoded("gz", &[b'o'; 2000]))
         .put_at("static/stale.txt", [b'n'; 2000], Tree::long_ago() + Duration::from_mins(1))
-        .put("static/broken.txt", "sound")
+        .put("static/broken.txt", "sound text, longer than what stands beside it")
         .put("static/broken.txt.gz", "no gzip at all")
         .put("static/dictionary.js", &*CSS)
         .put("static/dictionary.js.zst", dictionary.compress(&CSS).unwrap())
