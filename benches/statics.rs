@@ -18,7 +18,7 @@ use support::front::Place;
 use support::machine::Machine;
 use support::options::Choice;
 use support::rounds::{self, Case, Measured, Plan};
-use support::statics::{Files, Server, Serving, known, path};
+use support::statics::{Files, Server, Serving, instructions, known, path};
 use support::upstream::{self, Upstream};
 use support::{Failure, Tried as _, play, report, wire};
 
@@ -54,7 +54,8 @@ const WITHOUT_LOG: usize = 3;
 
 /// Measures everything and prints it; a table comes as soon as it is complete.
 fn measure(choice: &Choice) -> Result<(), Failure> {
-    let machine = Machine::look(&choice.command, &[("wrk", "wrk")])?;
+    let tool = if choice.instructions { "valgrind" } else { "wrk" };
+    let machine = Machine::look(&choice.command, &[(tool, tool)])?;
     println!("{}", machine.text());
     let place = Place::prepare(&machine, choice, "statics")?;
     let files = Files::write(&place, &FILES)?;
@@ -65,6 +66,10 @@ fn measure(choice: &Choice) -> Result<(), Failure> {
         seconds: 1,
     };
     let application = Upstream::start(place.load_cpu, place.files)?;
+    if choice.instructions {
+        print!("{}", instructions::table(&place, &files, &application)?);
+        return fs::remove_dir_all(&place.directory).tried("remove the files");
+    }
     let serve = |servers: &[Server], has_log| {
         let servers = Server::installed(servers).into_iter();
         let start = |server| Serving::start(&place, &files, server, &application, has_log);

@@ -48,6 +48,21 @@ impl Process {
         command
     }
 
+    /// The program of a command made here, run by a tool with these arguments.
+    pub(crate) fn under(tool: &[&str], command: &Command) -> Command {
+        let mut under = Command::new(command.get_program());
+        let (launcher, program): (Vec<_>, Vec<_>) =
+            command.get_args().enumerate().partition(|(place, _)| *place < LAUNCHER);
+        let arguments = |arguments: Vec<(usize, _)>| arguments.into_iter().map(|(_, text)| text);
+        under.args(arguments(launcher)).args(tool).args(arguments(program)).env_clear();
+        under.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(directory) = command.get_current_dir() {
+            under.current_dir(directory);
+        }
+        under.stdin(Stdio::null());
+        under
+    }
+
     /// Starts a command; what it writes goes to a file.
     pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self, Failure> {
         let file = File::create(log).tried("make a log file")?;
@@ -142,6 +157,9 @@ impl Process {
         family
     }
 }
+
+/// How many arguments of [`Process::command`] stand before the program.
+const LAUNCHER: usize = 11;
 
 impl Drop for Process {
     /// Asks it to end, so that it ends its children, and kills it if it does not.

@@ -1,5 +1,7 @@
 //! Files, and those who serve them.
 
+pub(crate) mod instructions;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
