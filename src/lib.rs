@@ -3,7 +3,8 @@
 //! Read it in this order: [`proxy`] is the way of a request; [`readiness`] is what probes are told;
 //! [`config`] is where settings come from; [`app`] puts the parts together and takes them apart.
 //! [`explain`] shows what is done to a request, [`demo`] shows it in a browser, and [`telemetry`]
-//! says what happens. The binary is in `main.rs` and `cli.rs`.
+//! says what happens. [`precompress`] is a tool for build time. The binary is in `main.rs` and
+//! `cli.rs`.
 
 pub mod proxy;
 pub mod code;
@@ -14,3 +15,4 @@ pub mod telemetry;
 pub mod app;
 pub mod explain;
 pub mod demo;
+pub mod precompress;

@@ -147,16 +147,12 @@ impl Assets {
             return Ok((response.map(|()| content), coding));
         }
         match open(&form.stored).await? {
-            Ok(opened) => Ok((response.map(|()| Content::new(opened, pieces)), coding)),
-            Err(Gone::Changed) => {
-                self.nudge.notify_one();
+            Ok(opened) => Ok((response.map(|()| Content::of_known(opened, pieces)), coding)),
+            Err(Gone::Changed | Gone::Refused(Refusal::Missing(_))) => {
                 let wanted = Wanted::of(method, &head.headers);
                 Ok((changed(file, &wanted, now).await?, None))
             }
-            Err(why) => {
-                self.nudge.notify_one();
-                Err(refused(&why))
-            }
+            Err(why) => Err(refused(&why)),
         }
     }
 
