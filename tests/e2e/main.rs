@@ -18,6 +18,8 @@ mod proxy_protocol;
 mod websocket;
 mod workers;
 mod media;
+mod whitenoise;
+mod static_site;
 mod lifecycle;
 mod keep_alive;
 mod chaos;

@@ -226,6 +226,8 @@ async fn changed(
     for name in [ETAG, LAST_MODIFIED, CONTENT_LENGTH] {
         own.remove(name);
     }
+    // It may be in the middle of being written: nobody should keep that for longer than it takes.
+    own.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(file::answer(wanted, response, opened, now))
 }
 
