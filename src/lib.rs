@@ -11,6 +11,7 @@ pub mod coding;
 pub mod readiness;
 pub mod config;
 pub mod telemetry;
+pub mod supervise;
 pub mod app;
 pub mod explain;
 pub mod demo;
