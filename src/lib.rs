@@ -12,6 +12,7 @@ pub mod readiness;
 pub mod config;
 pub mod telemetry;
 pub mod supervise;
+pub mod django;
 pub mod app;
 pub mod explain;
 pub mod demo;
