@@ -13,6 +13,7 @@ pub mod config;
 pub mod telemetry;
 pub mod supervise;
 pub mod django;
+pub mod launch;
 pub mod app;
 pub mod explain;
 pub mod demo;
