@@ -3,6 +3,7 @@
 //! Owns: commands, flags, help texts.
 //! Must not know: what a setting does.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -21,6 +22,7 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
+        .subcommand(with_settings(run()))
         .subcommand(with_settings(
             Command::new("proxy")
                 .about("Stands in front of an application that is already started")
@@ -41,6 +43,26 @@ pub(crate) fn command() -> Command {
                 )
                 .after_help("Open the address that it prints. `curl` gets JSON."),
         ))
+}
+
+fn run() -> Command {
+    Command::new("run")
+        .about("Starts the application and stands in front of it")
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .help(
+                    "The program and its arguments; without it the Procfile of this directory, else \
+                     the Django site in it",
+                )
+                .num_args(0..)
+                .last(true)
+                .value_parser(value_parser!(OsString)),
+        )
+        .after_help(
+            "Example: forebay run -- gunicorn mysite.wsgi\n\
+             In a Procfile `release` runs first and `web` is what visitors are sent to.",
+        )
 }
 
 fn explain() -> Command {
@@ -90,6 +112,11 @@ fn with_settings(command: Command) -> Command {
                 .action(action),
         )
     })
+}
+
+/// What stands behind `--`.
+pub(crate) fn words(matches: &ArgMatches) -> Vec<OsString> {
+    matches.get_many::<OsString>("command").into_iter().flatten().cloned().collect()
 }
 
 /// What the command line says about settings.

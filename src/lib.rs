@@ -1,8 +1,9 @@
 //! forebay stands between Azure and a Django site, in one process with one port.
 //!
 //! Read it in this order: [`proxy`] is the way of a request; [`readiness`] is what probes are told;
-//! [`config`] is where settings come from; [`app`] puts the parts together and takes them apart.
-//! [`explain`] shows what is done to a request, [`demo`] shows it in a browser, and [`telemetry`]
+//! [`config`] is where settings come from; [`site`] is `forebay run`: [`launch`] finds out what to start, [`django`] what the
+//! site's settings say, [`supervise`] keeps it running; [`app`] puts the parts together and takes them
+//! apart. [`explain`] shows what is done to a request, [`demo`] shows it in a browser, and [`telemetry`]
 //! says what happens. The binary is in `main.rs` and `cli.rs`.
 
 pub mod proxy;
@@ -15,5 +16,6 @@ pub mod supervise;
 pub mod django;
 pub mod launch;
 pub mod app;
+pub mod site;
 pub mod explain;
 pub mod demo;

@@ -54,6 +54,7 @@ const QUEUE: &str = "The queue";
 const SPOOL: &str = "Content that waits";
 const COMPRESSION: &str = "Compression";
 const LIMITS: &str = "Limits on clients";
+const CHILDREN: &str = "Processes of forebay run";
 const LOG: &str = "Log";
 
 /// Every setting.
@@ -356,6 +357,27 @@ pub const SETTINGS: &[Setting] = &[
         "TIME",
         "300s",
         "How long a WebSocket may pass no byte, pings included; longer than the front end's 240s",
+    ),
+    many(
+        CHILDREN,
+        "essential",
+        "NAME",
+        "A process of the Procfile without which forebay ends; `web` is always one",
+    ),
+    one(
+        CHILDREN,
+        "crash-limit",
+        "COUNT",
+        "5",
+        "So many short lives in a row, and a process is given up; for `web` and the essential ones forebay ends with its code",
+    ),
+    one(CHILDREN, "crash-window", "TIME", "60s", "A life that is shorter than this is a short one"),
+    one(
+        CHILDREN,
+        "release-deadline",
+        "TIME",
+        "30m",
+        "How long the release command may take; the platform's own limit for a start may be shorter",
     ),
     one(LOG, "log", "FORM", "json", "The form of a log line: `json` or `text`"),
     one(

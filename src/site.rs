@@ -1,0 +1,156 @@
+//! `forebay run`: finds out what there is to start and what follows for the settings, then runs it.
+//!
+//! Owns: the order of finding out, which settings come from the site.
+//! Must not know: how anything is found out or run.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::app::{self, End};
+use crate::config::{Config, Derived, Environment, Faults, Flags, Need, Origin};
+use crate::django::{self, Site};
+use crate::launch::{self, Launch, Place, Variables, Wish};
+use crate::proxy::upstream::Address;
+
+/// Why `forebay run` does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Settings cannot be obeyed.
+    #[error(transparent)]
+    Settings(#[from] Faults),
+    /// There is nothing to start.
+    #[error(transparent)]
+    Launch(#[from] launch::Error),
+    /// It cannot run.
+    #[error(transparent)]
+    App(#[from] app::Error),
+}
+
+impl Error {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::Launch(_) => 2,
+            Self::App(why) => why.code(),
+        }
+    }
+
+    /// What to do next; nothing where each fault says it.
+    pub fn mend(&self) -> Option<String> {
+        match self {
+            Self::Settings(_) => None,
+            Self::Launch(why) => Some(why.mend()),
+            Self::App(why) => Some(why.mend()),
+        }
+    }
+}
+
+/// Runs the site of the current directory until it is told to stop.
+///
+/// # Errors
+///
+/// [`Error`].
+pub fn run(
+    flags: &Flags,
+    command: &[OsString],
+    variables: &Variables,
+    environment: &Environment,
+) -> Result<End, Error> {
+    let mut derived = vec![private_address()?];
+    let config = Config::load_with(flags.clone(), environment, Need::Upstream, &derived)?;
+    let directory = Path::new(".");
+    let wish = Wish {
+        command,
+        directory,
+        variables,
+        place: &place(&config.upstream.address),
+        essential: &config.essential,
+    };
+    let launch = Launch::find(&wish)?;
+    derived.extend(launch.concurrency.map(|most| Derived {
+        name: "concurrency",
+        text: most.to_string(),
+        origin: Origin::Command,
+    }));
+    let asked = if config.is_chosen("static") {
+        None
+    } else {
+        Some(django::ask(&launch.question, DJANGO_DEADLINE))
+    };
+    derived.extend(asked.iter().flatten().filter_map(|site| static_defaults(site).ok()));
+    let config = Config::load_with(flags.clone(), environment, Need::Upstream, &derived)?;
+    let programs = launch.programs.clone();
+    Ok(app::run_site(&config, programs, || {
+        launch.announce();
+        if config.origin_of("concurrency") == Origin::Command.to_string() {
+            let concurrency = launch.concurrency;
+            tracing::info!(concurrency, "gunicorn's workers and threads give --concurrency");
+        }
+        announce(asked.as_ref());
+    })?)
+}
+
+/// Where the application listens if nobody says it.
+fn private_address() -> Result<Derived, launch::Error> {
+    let text = format!("127.0.0.1:{}", launch::free_port()?);
+    Ok(Derived { name: "upstream", text, origin: Origin::Command })
+}
+
+/// The same address as the application is told it.
+fn place(address: &Address) -> Place {
+    match address {
+        Address::Unix(path) => Place::Unix(path.clone()),
+        Address::Tcp { host, port } => Place::Tcp { host: host.clone(), port: *port },
+    }
+}
+
+/// The files that forebay serves because Django's settings name them.
+///
+/// # Errors
+///
+/// Why there are none.
+fn static_defaults(site: &Site) -> Result<Derived, &'static str> {
+    let root = site.static_root.as_ref().ok_or("STATIC_ROOT is not set")?;
+    let root = root.to_str().ok_or("STATIC_ROOT is not Unicode")?;
+    if site.static_prefix == "/" {
+        return Err("STATIC_URL has no path");
+    }
+    if !Path::new(root).is_dir() {
+        return Err("STATIC_ROOT is no directory; run `manage.py collectstatic` before the start");
+    }
+    let text = format!("{}={root}", site.static_prefix);
+    Ok(Derived { name: "static", text, origin: Origin::Django })
+}
+
+/// Says what Django's settings say of static files.
+fn announce(asked: Option<&Result<Site, django::Error>>) {
+    match asked {
+        None => {}
+        Some(Ok(site)) => {
+            let Site { settings, static_prefix, storage, has_whitenoise, .. } = site;
+            let root = site.static_root.as_ref().map(|root| root.display().to_string());
+            tracing::info!(
+                settings,
+                static_prefix,
+                static_root = root,
+                storage,
+                has_whitenoise,
+                is_debug = site.debug,
+                "Django's settings"
+            );
+            if let Err(why) = static_defaults(site) {
+                tracing::warn!(why, "static files are left to the application");
+            }
+        }
+        // Not every application is Django.
+        Some(Err(why @ django::Error::NoModule { .. })) => tracing::debug!(%why, "no Django"),
+        Some(Err(why)) => {
+            let mend = why.mend();
+            tracing::warn!(%why, mend, "Django's settings are unknown; static files are left to it");
+        }
+    }
+}
+
+/// How long Django's settings may take to load.
+const DJANGO_DEADLINE: Duration = Duration::from_secs(10);
