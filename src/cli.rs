@@ -123,7 +123,7 @@ pub(crate) fn words(matches: &ArgMatches) -> Vec<OsString> {
 pub(crate) fn flags(matches: &ArgMatches) -> Flags {
     let mut flags =
         Flags { file: matches.get_one::<PathBuf>("config-file").cloned(), ..Flags::default() };
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter() {
         if let Some(values) = matches.get_many::<String>(setting.name) {
             flags.settings.insert(setting.name, values.cloned().collect());
         }

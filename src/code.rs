@@ -157,6 +157,18 @@ codes! {
     ClientLeft = "FB-40" 499 "client_left"
         "The client closed the connection."
         "Nothing to mend, unless it happens often: then the answers are too slow.";
+    /// There is no such static file, and the application is not asked.
+    AssetMissing = "FB-50" 404 "file_missing"
+        "There is no such file."
+        "No file under --static has this name: was collectstatic run for this release? With --static-missing application Django is asked.";
+    /// Static files are only read.
+    AssetMethod = "FB-51" 405 "http_request_error"
+        "This file can only be read."
+        "A form or a script sends to the address of a static file: look at its action.";
+    /// A static file cannot be opened.
+    AssetUnreadable = "FB-52" 500 "file_unreadable"
+        "The file cannot be delivered."
+        "A file under --static cannot be opened any more, or its disk does not answer: the log line says which and why.";
 }
 
 impl Code {

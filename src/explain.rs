@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::code::Code;
 use crate::config::Config;
+use crate::proxy::assets::Assets;
 use crate::proxy::body::Reporter;
 use crate::proxy::compress::Compressor;
 use crate::proxy::guard::{Framing, Refusal};
@@ -169,6 +170,7 @@ fn stage(
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
         routes: Arc::new(config.routes.clone()),
         probes: config.probes,
+        assets: Arc::new(assets(config)),
         intake: Intake::new(config.intake.clone(), Arc::clone(&common.stores)),
         readiness: Arc::clone(&common.readiness),
         upstream: Arc::new(Upstream::new(upstream, common)),
@@ -177,6 +179,13 @@ fn stage(
         reporter: Reporter { output, log, counters: Arc::new(Counters::new()) },
         witness: Some(Arc::clone(witness)),
     }))
+}
+
+/// The assets as they are now.
+fn assets(config: &Config) -> Assets {
+    let assets = Assets::new(config.assets.clone());
+    assets.look_once();
+    assets
 }
 
 /// Looks whether the bytes are one whole request, or one that is refused.
@@ -277,7 +286,7 @@ impl Explained {
 
     fn outcome(&self) -> String {
         let status = self.answer.status.as_u16();
-        match (self.code(), self.sighting.as_ref().map(|sighting| sighting.route)) {
+        match (self.code(), self.sighting.as_ref().map(|sighting| &sighting.route)) {
             (Some(code), _) => {
                 format!("refused with {status} {}: {}", code.id(), code.meaning().title)
             }
@@ -286,6 +295,9 @@ impl Explained {
                  counts as ready",
                 probe.name()
             ),
+            (None, Some(Route::Asset(_))) => {
+                format!("forebay answers with a static file: {status}")
+            }
             (None, _) => "goes to the application".to_owned(),
         }
     }

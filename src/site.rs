@@ -113,11 +113,13 @@ fn place(address: &Address) -> Place {
 fn static_defaults(site: &Site) -> Result<Derived, &'static str> {
     let root = site.static_root.as_ref().ok_or("STATIC_ROOT is not set")?;
     let root = root.to_str().ok_or("STATIC_ROOT is not Unicode")?;
-    if site.static_prefix == "/" {
-        return Err("STATIC_URL has no path");
+    let prefix = site.static_prefix.trim_start_matches('/');
+    if prefix.is_empty() || prefix.contains('%') || prefix.contains("//") {
+        return Err("STATIC_URL has no path, or one with escapes");
     }
-    if !Path::new(root).is_dir() {
-        return Err("STATIC_ROOT is no directory; run `manage.py collectstatic` before the start");
+    // It may come later, from the release command.
+    if Path::new(root).exists() && !Path::new(root).is_dir() {
+        return Err("STATIC_ROOT is no directory");
     }
     let text = format!("{}={root}", site.static_prefix);
     Ok(Derived { name: "static", text, origin: Origin::Django })
@@ -139,8 +141,13 @@ fn announce(asked: Option<&Result<Site, django::Error>>) {
                 is_debug = site.debug,
                 "Django's settings"
             );
-            if let Err(why) = static_defaults(site) {
-                tracing::warn!(why, "static files are left to the application");
+            match (static_defaults(site), &site.static_root) {
+                (Ok(_), Some(root)) if !root.exists() => tracing::warn!(
+                    mend = "run `manage.py collectstatic` before the start, or in `release`",
+                    "STATIC_ROOT is not there yet"
+                ),
+                (Ok(_), _) => {}
+                (Err(why), _) => tracing::info!(why, "static files are left to the application"),
             }
         }
         // Not every application is Django.

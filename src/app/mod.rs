@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::Config;
 use crate::launch;
+use crate::proxy::assets::{Assets, Keeper};
 use crate::proxy::body::Reporter;
 use crate::proxy::compress::Compressor;
 use crate::proxy::intake::Intake;
@@ -98,6 +99,7 @@ pub enum End {
 struct Shared {
     normaliser: Arc<Normaliser>,
     common: Common,
+    assets: Arc<Assets>,
     compressor: Arc<Compressor>,
     reporter: Reporter,
     witness: Option<Arc<Witness>>,
@@ -141,6 +143,7 @@ fn run_with(
     let shared = Shared {
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
         common: Common::new(config.queue, config.spool.clone()),
+        assets: Arc::new(Assets::new(config.assets.clone())),
         compressor: Arc::new(Compressor::new(config.compress)),
         reporter,
         witness,
@@ -232,6 +235,7 @@ fn share(config: &Config, shared: &Shared, open: Arc<AtomicU64>) -> Share {
         normaliser: Arc::clone(&shared.normaliser),
         routes: Arc::new(config.routes.clone()),
         probes: config.probes,
+        assets: Arc::clone(&shared.assets),
         intake: Intake::new(config.intake.clone(), Arc::clone(&shared.common.stores)),
         upstream: Arc::new(Upstream::new(config.upstream.clone(), shared.common.clone())),
         send_file: Arc::new(config.send_file.clone()),
@@ -258,6 +262,8 @@ async fn attend(
     } else {
         Crew::start(programs, config.supervise, sink)?
     };
+    // It ends with the runtime.
+    tokio::spawn(Keeper::new(Arc::clone(&shared.assets)).run());
     let readiness = &shared.common.readiness;
     let (questions, upstream) = (config.questions.clone(), config.upstream.clone());
     let asker = Asker::new(questions, upstream, Arc::clone(&shared.common.pulse));

@@ -25,7 +25,7 @@ use crate::proxy::normalise::{self, CanonicalHost, Edges, Platform};
 use crate::proxy::probe::Probes;
 use crate::proxy::route;
 use crate::proxy::upstream::{self, Questions, queue};
-use crate::proxy::{compress, connection, intake, send_file, spool};
+use crate::proxy::{assets, compress, connection, intake, send_file, spool};
 use crate::{supervise, telemetry};
 use source::Sources;
 
@@ -58,6 +58,8 @@ pub struct Config {
     pub upstream: upstream::Settings,
     /// The files that the application may name.
     pub send_file: send_file::Settings,
+    /// What the assets obey.
+    pub assets: assets::Settings,
     /// What the compressor obeys.
     pub compress: compress::Settings,
     /// What the application is asked.
@@ -140,6 +142,7 @@ impl Config {
         let spool = read::spool(sources);
         let queue = read::queue(sources);
         let send_file = read::send_file(sources);
+        let assets = read::assets(sources, routes.as_ref());
         let compress = read::compress(sources);
         let supervise = read::supervise(sources);
         let essential = sources.read_all("essential", |text| Ok(text.to_owned()));
@@ -164,6 +167,7 @@ impl Config {
             queue: queue?,
             upstream: upstream?,
             send_file: send_file?,
+            assets: assets?,
             compress: compress?,
             questions: Questions {
                 path: routes.health_path.clone(),

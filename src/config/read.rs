@@ -9,6 +9,7 @@ use http::HeaderName;
 
 use super::source::Sources;
 use super::{Need, value};
+use crate::proxy::assets::{self, Links, Missing, Rules};
 use crate::proxy::guard::{Deadlines, Limits};
 use crate::proxy::intake::{self, Buffering};
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, Scheme};
@@ -218,6 +219,60 @@ pub(super) fn send_file(sources: &mut Sources) -> Option<send_file::Settings> {
         sources.fault("send-file", "give each prefix once");
     }
     Some(send_file::Settings { places })
+}
+
+pub(super) fn assets(
+    sources: &mut Sources,
+    routes: Option<&route::Settings>,
+) -> Option<assets::Settings> {
+    let places = sources.read_all("static", value::static_files);
+    let root = sources.read_all("static-root", value::static_root);
+    let rules = asset_rules(sources);
+    let missing = sources.read("static-missing", |text| match text {
+        "application" => Ok(Missing::Application),
+        "404" => Ok(Missing::NotFound),
+        _ => Err("write `application` or `404`".to_owned()),
+    });
+    let index = sources.read("static-index", value::index);
+    let links = sources.read("static-links", |text| match text {
+        "inside" => Ok(Links::Inside),
+        "anywhere" => Ok(Links::Anywhere),
+        _ => Err("write `inside` or `anywhere`".to_owned()),
+    });
+    let makes_variants = sources.read("static-variants", |text| match text {
+        "auto" => Ok(std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)),
+        _ => value::switch(text).map_err(|_| "write `auto`, `on` or `off`".to_owned()),
+    });
+    let memory = sources.read("asset-memory", value::bytes::<0, MOST>);
+    // A file at `/` that has the same path as one under a prefix gives way to it.
+    let places = [root?, places?].concat();
+    Some(assets::Settings {
+        places,
+        rules: rules?,
+        missing: missing?,
+        index: index?,
+        links: links?,
+        memory: memory? as u64,
+        makes_variants: makes_variants?,
+        reserved: vec![routes?.warm_up_path.clone(), routes?.health_path.clone()],
+    })
+}
+
+fn asset_rules(sources: &mut Sources) -> Option<Rules> {
+    let max_age = sources.read("static-max-age", value::max_age);
+    let immutable = sources.read_all("static-immutable", value::pattern);
+    let fields = sources.read_all("static-field", value::static_field);
+    let types = sources.read_all("static-type", value::static_type);
+    let charset = sources.read("static-charset", value::charset);
+    let allows_all_origins = sources.read("static-cors", value::switch);
+    Some(Rules {
+        max_age: max_age?,
+        immutable: immutable?,
+        fields: fields?,
+        types: types?,
+        charset: charset?,
+        allows_all_origins: allows_all_origins?,
+    })
 }
 
 pub(super) fn compress(sources: &mut Sources) -> Option<compress::Settings> {

@@ -100,7 +100,7 @@ impl Sources {
         let mut sources = Self { shown: Vec::new(), faults: Vec::new() };
         sources.refuse_unknown_variables(environment);
         let (mut file, path) = sources.read_file(&flags, environment);
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter() {
             let variable = setting.variable();
             // Taken in any case: what a stronger source overrides is not unknown.
             let written = file.remove(setting.name);

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use regex_lite::Regex;
 
+use crate::proxy::assets::{Place as AssetPlace, may_be_set};
 use crate::proxy::file::confine::Root;
 use crate::proxy::normalise::{Edges, may_be_kept};
 use crate::proxy::send_file::Place;
@@ -188,6 +190,109 @@ pub(super) fn send_file(text: &str) -> Result<Place, String> {
     }
 }
 
+/// `PREFIX=DIR` of static files; the directory may come later, but must not be a file.
+pub(super) fn static_files(text: &str) -> Result<AssetPlace, String> {
+    let wrong = || "write a path of URLs and a directory, such as `/static/=staticfiles`";
+    let (prefix, directory) = text.split_once('=').ok_or_else(wrong)?;
+    let mut prefix = path(prefix).map_err(|_| wrong())?;
+    if prefix.contains('%') || prefix.contains("//") {
+        return Err("write the path decoded and with single slashes".to_owned());
+    }
+    if !prefix.ends_with('/') {
+        prefix.push('/');
+    }
+    if prefix == "/" {
+        return Err("files at `/` are what --static-root is for".to_owned());
+    }
+    Ok(AssetPlace { prefix, directory: static_directory(directory)? })
+}
+
+/// The directory of static files at `/`.
+pub(super) fn static_root(text: &str) -> Result<AssetPlace, String> {
+    Ok(AssetPlace { prefix: "/".to_owned(), directory: static_directory(text)? })
+}
+
+fn static_directory(text: &str) -> Result<PathBuf, String> {
+    let directory = PathBuf::from(text);
+    if text.is_empty() {
+        return Err("name the directory that the files lie in".to_owned());
+    }
+    if directory.is_file() {
+        return Err("it names a file; name the directory that the files lie in".to_owned());
+    }
+    Ok(directory)
+}
+
+/// A time from 0 s to ten years, or `off`.
+pub(super) fn max_age(text: &str) -> Result<Option<Duration>, String> {
+    let wrong = || "write a time with its unit, such as `60s`, `10m`, `1h` or `365d`, or `off`";
+    if text == "off" {
+        return Ok(None);
+    }
+    let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong().to_owned()),
+    };
+    match number.checked_mul(factor) {
+        Some(seconds @ 0..=315_360_000) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err("write a time of ten years (3650d) at most".to_owned()),
+    }
+}
+
+/// A regular expression.
+pub(super) fn pattern(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|why| format!("correct the regular expression: {why}"))
+}
+
+/// A regular expression, a space and a field.
+pub(super) fn static_field(text: &str) -> Result<(Regex, HeaderName, HeaderValue), String> {
+    let wrong = || {
+        "write a regular expression, a space and a field, such as \
+         `\\.pdf$ Content-Disposition: attachment`"
+            .to_owned()
+    };
+    let (expression, field) = text.split_once(' ').ok_or_else(wrong)?;
+    let (name, value) = field.split_once(':').ok_or_else(wrong)?;
+    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
+    let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+    if !may_be_set(&name) {
+        return Err(format!("choose another field: `{name}` is forebay's own to set"));
+    }
+    Ok((pattern(expression)?, name, value))
+}
+
+/// A media type by ending or whole name, in lower case.
+pub(super) fn static_type(text: &str) -> Result<(String, String), String> {
+    let wrong = || "write an ending and a type, such as `.geojson=application/geo+json`".to_owned();
+    let (name, kind) = text.split_once('=').ok_or_else(wrong)?;
+    let is_type = HeaderValue::from_str(kind).is_ok()
+        && kind.split_once('/').is_some_and(|(one, other)| !one.is_empty() && !other.is_empty());
+    let is_name = !name.is_empty() && name != "." && !name.contains('/');
+    if is_type && is_name { Ok((name.to_lowercase(), kind.to_owned())) } else { Err(wrong()) }
+}
+
+/// The name of a charset (RFC 2978 §2.3).
+pub(super) fn charset(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+:".contains(&byte));
+    if is_name { Ok(text.to_owned()) } else { Err("write a charset such as `utf-8`".to_owned()) }
+}
+
+/// The name of index files, or `off`.
+pub(super) fn index(text: &str) -> Result<Option<String>, String> {
+    match text {
+        "off" => Ok(None),
+        name if !name.is_empty() && !name.contains('/') && !name.starts_with('.') => {
+            Ok(Some(name.to_owned()))
+        }
+        _ => Err("write the name of a file, such as `index.html`, or `off`".to_owned()),
+    }
+}
+
 /// A number of hops, or the name of an edge.
 pub(super) fn edges(text: &str, front_door_id: Option<HeaderValue>) -> Result<Edges, String> {
     match text {
@@ -275,6 +380,45 @@ mod tests {
         {
             assert!(send_file(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn static_files_have_a_prefix_and_perhaps_a_directory_later() {
+        for (text, prefix) in [("/static=/no/such", "/static/"), ("/a/b/=static", "/a/b/")] {
+            assert_eq!(static_files(text).unwrap().prefix, prefix);
+        }
+        for text in ["", "/static/", "/static/=", "static=x", "/=x", "/s%61/=x", "//s/=x"] {
+            assert!(static_files(text).is_err(), "{text}");
+        }
+        assert!(static_files("/static/=/etc/passwd").is_err());
+        assert!(static_root("/etc/passwd").is_err() && static_root("").is_err());
+    }
+
+    #[test]
+    fn a_file_may_be_kept_for_ten_years_or_not_at_all() {
+        assert_eq!(max_age("0s"), Ok(Some(Duration::ZERO)));
+        assert_eq!(max_age("3650d"), Ok(Some(Duration::from_hours(3650 * 24))));
+        assert_eq!(max_age("off"), Ok(None));
+        for text in ["", "60", "3651d", "-1s", "1y"] {
+            assert!(max_age(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_for_static_files_have_their_form() {
+        let (pattern, name, value) = static_field(r"\.pdf$ X-A: b c").unwrap();
+        assert!(pattern.is_match("/a.pdf") && !pattern.is_match("/a.pdf.js"));
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-a", "b c"));
+        for text in ["", "x", "x y", "( X-A: b", "x ETag: b", "x Content-Length: 1", "x A B: c"] {
+            assert!(static_field(text).is_err(), "{text}");
+        }
+        let wanted = (".x".to_owned(), "a/b".to_owned());
+        assert_eq!(static_type(".X=a/b"), Ok(wanted));
+        for text in ["", ".x", ".x=", "=a/b", ".x=a", "d/.x=a/b", ".=a/b", ".x=a/"] {
+            assert!(static_type(text).is_err(), "{text}");
+        }
+        assert_eq!(index("off"), Ok(None));
+        assert!(index("a/b").is_err() && index("").is_err() && charset("utf 8").is_err());
     }
 
     #[test]

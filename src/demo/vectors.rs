@@ -30,7 +30,7 @@ impl Vector {
     /// Never: a test loads them all.
     pub fn config(&self) -> Result<Config, Faults> {
         let mut flags = Flags::default();
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter() {
             let texts = self.settings.iter().filter(|(name, _)| *name == setting.name);
             let texts: Vec<_> = texts.map(|(_, text)| (*text).to_owned()).collect();
             if !texts.is_empty() {

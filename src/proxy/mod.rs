@@ -6,7 +6,7 @@
 //! 1. [`listen`] accepts a connection; [`connection`] serves it, with [`guard`] in front of hyper.
 //! 2. [`normalise`] makes the request arrive normal.
 //! 3. [`route`] decides who answers.
-//! 4. [`probe`] answers from readiness; or [`intake`] takes the request's content whole, and
+//! 4. [`probe`] answers from readiness, [`assets`] with a static file; or [`intake`] takes the request's content whole, and
 //!    [`upstream`] waits for a place in the application, sends the request and reads the answer.
 //!    [`send_file`] sends the [file](mod@file) that the answer may name instead of content,
 //!    [`compress`] makes its text smaller, [`tunnel`] carries what follows a change of protocol.
@@ -19,11 +19,13 @@ pub mod proxy_protocol;
 pub mod normalise;
 pub mod route;
 pub mod probe;
+pub mod assets;
 pub mod intake;
 pub mod upstream;
 pub mod tunnel;
 pub mod send_file;
 pub mod file;
+mod accept;
 pub mod compress;
 pub mod respond;
 pub mod body;
@@ -46,6 +48,7 @@ pub use witness::{SIGHTING, Sighting, Witness};
 use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
+use assets::{Asset, Assets};
 use body::{Body, Content, Ending, Reporter};
 use compress::{Asked, Compressor};
 use connection::{Client, Next};
@@ -69,12 +72,14 @@ pub struct Gateway {
     /// Step 4a.
     pub probes: Probes,
     /// Step 4b.
-    pub intake: Intake,
+    pub assets: Arc<Assets>,
     /// Step 4c.
+    pub intake: Intake,
+    /// Step 4d.
     pub upstream: Arc<Upstream>,
-    /// Step 4c: the files that the application may name.
+    /// Step 4d: the files that the application may name.
     pub send_file: Arc<send_file::Settings>,
-    /// Step 4c: what makes text smaller.
+    /// Step 4d: what makes text smaller.
     pub compressor: Arc<Compressor>,
     /// What probes are told.
     pub readiness: Arc<Readiness>,
@@ -101,16 +106,19 @@ pub enum Error {
     /// Step 2 failed.
     #[error(transparent)]
     Normalise(#[from] normalise::Error),
-    /// Step 4b failed.
+    /// Step 4b has no file.
+    #[error(transparent)]
+    Asset(#[from] assets::Error),
+    /// Step 4c failed.
     #[error(transparent)]
     Intake(#[from] intake::Error),
     /// All places for tunnels are taken.
     #[error("--tunnel-limit is reached")]
     TooManyTunnels,
-    /// Step 4c failed.
+    /// Step 4d failed.
     #[error(transparent)]
     Upstream(#[from] upstream::Error),
-    /// Step 4c could not send a file.
+    /// Step 4d could not send a file.
     #[error(transparent)]
     SendFile(#[from] send_file::Error),
 }
@@ -122,6 +130,7 @@ impl Error {
             Self::NotServed { .. } => Code::NotServed,
             Self::Refused(why) => why.code(),
             Self::Normalise(why) => why.code(),
+            Self::Asset(why) => why.code(),
             Self::Intake(why) => why.code(),
             Self::TooManyTunnels => Code::TooManyTunnels,
             Self::Upstream(why) => why.code(),
@@ -190,10 +199,13 @@ impl Gateway {
         if head.version == Version::HTTP_2 {
             check_parsed(&head, &client.settings.limits)?;
         }
+        self.assets.settle(head.uri.path()).await;
         let (seen, route) = self.look(&mut head, client)?;
         self.note(&seen, record);
         match route {
             Route::Probe(probe) => Ok(self.probe(probe, &head, record).await),
+            Route::Asset(asset) => Ok(self.asset(&asset, &head, record).await?),
+            Route::NoAsset => Err(assets::Error::Missing.into()),
             Route::Upstream => {
                 let request = Request::from_parts(head, content);
                 self.forward(request, &seen, client, record).await
@@ -205,13 +217,14 @@ impl Gateway {
     fn look(&self, head: &mut Parts, client: &Client) -> Result<(Seen, Route), Error> {
         let Some(witness) = &self.witness else {
             let seen = self.normaliser.normalise(head, client.peer, &mut Journal::default())?;
-            return Ok((seen, route::choose(&self.routes, head, &seen)));
+            return Ok((seen, route::choose(&self.routes, &self.assets, head, &seen)));
         };
         let (before, mut journal) = (head.clone(), Journal::new(true));
         let seen = self.normaliser.normalise(head, client.peer, &mut journal)?;
-        let route = route::choose(&self.routes, head, &seen);
+        let route = route::choose(&self.routes, &self.assets, head, &seen);
         let changes = journal.into_changes();
-        witness.saw(&mut head.headers, Sighting { number: 0, before, changes, seen, route });
+        let sighting = Sighting { number: 0, before, changes, seen, route: route.clone() };
+        witness.saw(&mut head.headers, sighting);
         Ok((seen, route))
     }
 
@@ -233,7 +246,20 @@ impl Gateway {
         own(respond::probe(answer), head.method == Method::HEAD)
     }
 
-    /// Steps 4b and 4c.
+    /// Step 4b.
+    async fn asset(
+        &self,
+        asset: &Asset,
+        head: &Parts,
+        record: &mut Record,
+    ) -> Result<Answer, assets::Error> {
+        record.is_asset = true;
+        let (answer, coding) = self.assets.answer(asset, head).await?;
+        record.coding = coding;
+        Ok(answer.map(|content| Content::File(Box::new(content))))
+    }
+
+    /// Steps 4c and 4d.
     async fn forward(
         &self,
         request: Request<Incoming>,

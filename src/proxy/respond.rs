@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER,
 };
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -76,6 +76,9 @@ pub fn error(code: Code, form: Form) -> Response<Bytes> {
     let mut response = own(code.status(), kind, content);
     let headers = response.headers_mut();
     headers.insert(X_FOREBAY_ERROR, HeaderValue::from_static(meaning.id));
+    if code == Code::AssetMethod {
+        headers.insert(ALLOW, super::assets::METHODS);
+    }
     if meaning.status == 503 {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
     }

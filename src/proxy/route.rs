@@ -6,13 +6,18 @@
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
 
+use super::assets::{Asset, Assets, Match};
 use super::normalise::{HostKind, Platform, Seen};
 
 /// Who answers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Route {
     /// forebay, from readiness.
     Probe(Probe),
+    /// forebay, with a static file.
+    Asset(Asset),
+    /// forebay, with 404: a static file that is not there.
+    NoAsset,
     /// The application.
     Upstream,
 }
@@ -72,9 +77,22 @@ pub struct Settings {
 /// A probe is a path with an internal Host and without a sign of the front end, which adds its
 /// fields to everything from outside: no visitor can produce their absence (facts, 4.1). A
 /// User-Agent only picks an answer that tells a stranger nothing but whether the site is up.
-pub fn choose(settings: &Settings, request: &Parts, seen: &Seen) -> Route {
+///
+/// What is no probe is an asset's if the table has its path, and else the application's.
+pub fn choose(settings: &Settings, assets: &Assets, request: &Parts, seen: &Seen) -> Route {
+    match probe(settings, request, seen) {
+        Some(probe) => Route::Probe(probe),
+        None => match assets.find(request.uri.path()) {
+            Match::Asset(asset) => Route::Asset(asset),
+            Match::Missing => Route::NoAsset,
+            Match::Nobodys => Route::Upstream,
+        },
+    }
+}
+
+fn probe(settings: &Settings, request: &Parts, seen: &Seen) -> Option<Probe> {
     if request.method != Method::GET && request.method != Method::HEAD {
-        return Route::Upstream;
+        return None;
     }
     let path = request.uri.path();
     let headers = &request.headers;
@@ -93,9 +111,9 @@ pub fn choose(settings: &Settings, request: &Parts, seen: &Seen) -> Route {
     {
         Probe::AlwaysOn
     } else {
-        return Route::Upstream;
+        return None;
     };
-    Route::Probe(probe)
+    Some(probe)
 }
 
 /// Facts, 4.3–4.5: agents of probers that come through the front end under the site's own name.
@@ -169,7 +187,8 @@ mod tests {
             warm_up_path: "/robots933456.txt".to_owned(),
             always_on,
         };
-        choose(&settings, &request.body(()).unwrap().into_parts().0, &seen)
+        let assets = crate::proxy::assets::tests::none();
+        choose(&settings, &assets, &request.body(()).unwrap().into_parts().0, &seen)
     }
 
     #[test]

@@ -48,7 +48,9 @@ pub struct Record {
     pub probe: Option<&'static str>,
     /// Whether the front end's fields name different clients.
     pub is_disputed: bool,
-    /// How forebay compressed the content, if it did.
+    /// Whether a static file answers it.
+    pub is_asset: bool,
+    /// The coding of the content, where forebay compressed it or a variant was sent.
     pub coding: Option<&'static str>,
     /// Bytes of content sent.
     pub bytes: u64,
@@ -107,6 +109,7 @@ impl Record {
             cause: None,
             probe: None,
             is_disputed: false,
+            is_asset: false,
             coding: None,
             bytes: 0,
             times: Times::default(),
@@ -188,18 +191,7 @@ impl Record {
         if let Some(cause) = &self.cause {
             string(out, "cause", cause.as_bytes());
         }
-        if let Some(probe) = self.probe {
-            write!(out, r#""probe":"{probe}","#).unwrap_or_default();
-        }
-        if let Some(coding) = self.coding {
-            write!(out, r#""coding":"{coding}","#).unwrap_or_default();
-        }
-        if self.is_disputed {
-            out.extend_from_slice(br#""disputed":true,"#);
-        }
-        if self.times.repeats > 0 {
-            write!(out, r#""repeats":{},"#, self.times.repeats).unwrap_or_default();
-        }
+        self.write_traits(out);
         if let Some(Tunnel { upgrade, received_bytes, ended_by }) = &self.tunnel {
             string(out, "upgrade", upgrade.as_bytes());
             writeln!(
@@ -219,6 +211,25 @@ impl Record {
             total.as_micros(),
         )
         .unwrap_or_default();
+    }
+
+    /// What is true of some requests only.
+    fn write_traits(&self, out: &mut Vec<u8>) {
+        if let Some(probe) = self.probe {
+            write!(out, r#""probe":"{probe}","#).unwrap_or_default();
+        }
+        if self.is_asset {
+            out.extend_from_slice(br#""asset":true,"#);
+        }
+        if let Some(coding) = self.coding {
+            write!(out, r#""coding":"{coding}","#).unwrap_or_default();
+        }
+        if self.is_disputed {
+            out.extend_from_slice(br#""disputed":true,"#);
+        }
+        if self.times.repeats > 0 {
+            write!(out, r#""repeats":{},"#, self.times.repeats).unwrap_or_default();
+        }
     }
 
     fn write_text(&self, out: &mut Vec<u8>) {
@@ -262,6 +273,9 @@ impl Record {
         }
         if let Some(probe) = self.probe {
             write!(out, " probe={probe}").unwrap_or_default();
+        }
+        if self.is_asset {
+            out.extend_from_slice(b" asset");
         }
         if self.is_disputed {
             out.extend_from_slice(b" disputed");

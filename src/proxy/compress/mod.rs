@@ -3,7 +3,6 @@
 //! Owns: which answers are compressed, what that changes in their fields.
 //! Must not know: where content comes from, how it is sent.
 
-mod accept;
 mod encoder;
 mod stream;
 
@@ -17,6 +16,7 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::accept::Weights;
 use crate::coding::Coding;
 
 pub use stream::{Broken, Stream};
@@ -60,7 +60,7 @@ impl Compressor {
     /// Keeps what decides about the answer; nothing where nothing is compressed.
     pub fn asked(&self, method: &Method, fields: &HeaderMap) -> Option<Asked> {
         self.settings.is_on.then(|| Asked {
-            coding: accept::choose(fields),
+            coding: Weights::read(fields).best(),
             is_personal: PERSONAL.iter().any(|name| fields.contains_key(name)),
             is_head: *method == Method::HEAD,
             known: fields.get_all(IF_NONE_MATCH).iter().cloned().collect(),

@@ -66,7 +66,7 @@ impl Broken {
 
 /// A piece of content.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub enum Piece {
     /// Text between ranges.
     Text(Bytes),
     /// A part of the file.
@@ -95,12 +95,35 @@ struct Source {
 
 impl Content {
     /// No content, for an answer that has none.
-    pub(super) fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self { source: None, pieces: VecDeque::new(), left: 0, reading: None }
     }
 
+    /// Content that is in memory.
+    pub fn in_memory(bytes: Bytes) -> Self {
+        let left = bytes.len() as u64;
+        Self { source: None, pieces: VecDeque::from([Piece::Text(bytes)]), left, reading: None }
+    }
+
+    /// Pieces of content that is in memory, in this order.
+    pub fn of_memory(bytes: &Bytes, pieces: Vec<Piece>) -> Self {
+        let slice = |part: &Span| {
+            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+            bytes.slice(place(part.start)..place(part.end))
+        };
+        let pieces: VecDeque<_> = pieces
+            .into_iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => Piece::Text(text),
+                Piece::Part(part) => Piece::Text(slice(&part)),
+            })
+            .collect();
+        let left = pieces.iter().map(Piece::length).sum();
+        Self { source: None, pieces, left, reading: None }
+    }
+
     /// Pieces of a file, in this order.
-    pub(super) fn new(opened: Opened, pieces: Vec<Piece>) -> Self {
+    pub fn new(opened: Opened, pieces: Vec<Piece>) -> Self {
         let Opened { file, path, size, modified } = opened;
         let left = pieces.iter().map(Piece::length).sum();
         let source = Source { file, path, size, modified };
@@ -183,7 +206,8 @@ impl Content {
 }
 
 impl Piece {
-    fn length(&self) -> u64 {
+    /// Its bytes.
+    pub fn length(&self) -> u64 {
         match self {
             Self::Text(text) => text.len() as u64,
             Self::Part(part) => part.end - part.start,

@@ -106,6 +106,13 @@ pub fn judge(fields: &HeaderMap, own: &Validators) -> Verdict {
     if own.is_same_for_range(fields) { Verdict::Content } else { Verdict::Whole }
 }
 
+/// Whether the lists in a field name this tag, weak or strong.
+pub fn names(fields: &HeaderMap, name: &HeaderName, tag: &HeaderValue) -> bool {
+    let Some(own) = Tag::parse(tag) else { return false };
+    let mut lines = fields.get_all(name).iter();
+    lines.any(|line| Tags(line.as_bytes()).any(|tag| Strength::Weak.is_same(tag, own)))
+}
+
 /// Whether a field's value is one valid entity tag (RFC 9110 §8.8.3).
 pub fn is_tag(value: &HeaderValue) -> bool {
     Tag::parse(value).is_some()

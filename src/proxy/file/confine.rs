@@ -93,28 +93,61 @@ impl Root {
     ///
     /// Every [`Refusal`] but [`Refusal::BadPath`].
     pub fn open(&self, relative: &Path) -> Result<Opened, Refusal> {
-        let path = self.0.join(relative);
         let root = fs::canonicalize(&self.0)
             .map_err(|source| Refusal::Unreadable { path: self.0.clone(), source })?;
-        let refused = |source: io::Error| refuse(source, &path);
-        let pinned = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_PATH)
-            .open(root.join(relative))
-            .map_err(refused)?;
-        let link = format!("/proc/self/fd/{}", pinned.as_raw_fd());
-        let unreadable = |source| Refusal::Unreadable { path: path.clone(), source };
-        let real = fs::read_link(&link).map_err(unreadable)?;
-        if !real.starts_with(&root) {
-            return Err(Refusal::Outside { path, root });
+        let opened = open_beneath(&root, relative)?;
+        Ok(Opened { path: self.0.join(relative), ..opened })
+    }
+}
+
+/// As [`Root::open`], beneath a root whose real path is known.
+///
+/// # Errors
+///
+/// As [`Root::open`].
+pub fn open_beneath(root: &Path, relative: &Path) -> Result<Opened, Refusal> {
+    let path = root.join(relative);
+    let refused = |source: io::Error| refuse(source, &path);
+    let pinned =
+        OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&path).map_err(refused)?;
+    let link = format!("/proc/self/fd/{}", pinned.as_raw_fd());
+    let unreadable = |source| Refusal::Unreadable { path: path.clone(), source };
+    let real = fs::read_link(&link).map_err(unreadable)?;
+    if !real.starts_with(root) {
+        return Err(Refusal::Outside { path, root: root.to_owned() });
+    }
+    if !pinned.metadata().map_err(unreadable)?.is_file() {
+        return Err(Refusal::NotAFile(path));
+    }
+    let file = File::open(&link).map_err(unreadable)?;
+    Opened::new(file, path)
+}
+
+/// Opens a regular file wherever a path leads. It blocks as long as the file system does, but not
+/// for a writer of a pipe.
+///
+/// # Errors
+///
+/// As [`Root::open`], without [`Refusal::Outside`].
+pub fn open_anywhere(path: PathBuf) -> Result<Opened, Refusal> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(&path)
+        .map_err(|source| refuse(source, &path))?;
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Opened::new(file, path),
+        Ok(_) => Err(Refusal::NotAFile(path)),
+        Err(source) => Err(Refusal::Unreadable { path, source }),
+    }
+}
+
+impl Opened {
+    fn new(file: File, path: PathBuf) -> Result<Self, Refusal> {
+        match file.metadata().and_then(|metadata| version(&metadata)) {
+            Ok((size, modified)) => Ok(Self { file, path, size, modified }),
+            Err(source) => Err(Refusal::Unreadable { path, source }),
         }
-        if !pinned.metadata().map_err(unreadable)?.is_file() {
-            return Err(Refusal::NotAFile(path));
-        }
-        let file = File::open(&link).map_err(unreadable)?;
-        let (size, modified) =
-            file.metadata().and_then(|metadata| version(&metadata)).map_err(unreadable)?;
-        Ok(Opened { file, path, size, modified })
     }
 }
 

@@ -1,82 +1,165 @@
-//! The media type of a file, by the end of its name.
+//! The media type of a file, by its name.
 //!
-//! Owns: the list.
+//! Owns: the lists.
 //! Must not know: what a file holds.
 
 use std::path::Path;
 
-/// The media type of a file; bytes without a meaning where its name has no known ending.
-///
-/// Text is said to be UTF-8, which is what Django writes.
-pub(super) fn of(path: &Path) -> &'static str {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let known = KINDS.iter().find(|(known, _)| ending.eq_ignore_ascii_case(known));
+/// The media type of a file by its name, without parameters; bytes without a meaning where the
+/// name has no known ending.
+pub fn of(name: &str) -> &'static str {
+    if let Some((_, kind)) = NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)) {
+        return kind;
+    }
+    let ending = Path::new(name).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let known = ENDINGS.iter().find(|(known, _)| ending.eq_ignore_ascii_case(known));
     known.map_or("application/octet-stream", |(_, kind)| kind)
 }
 
-/// Endings and media types, as in the registry of IANA and the MIME standard of the WHATWG.
-const KINDS: &[(&str, &str)] = &[
-    ("html", "text/html; charset=utf-8"),
-    ("htm", "text/html; charset=utf-8"),
-    ("css", "text/css; charset=utf-8"),
-    ("js", "text/javascript; charset=utf-8"),
-    ("mjs", "text/javascript; charset=utf-8"),
-    ("txt", "text/plain; charset=utf-8"),
-    ("log", "text/plain; charset=utf-8"),
-    ("md", "text/markdown; charset=utf-8"),
-    ("csv", "text/csv; charset=utf-8"),
-    ("ics", "text/calendar; charset=utf-8"),
-    ("vcf", "text/vcard; charset=utf-8"),
-    ("vtt", "text/vtt; charset=utf-8"),
-    ("xml", "text/xml; charset=utf-8"),
-    ("json", "application/json"),
-    ("map", "application/json"),
-    ("webmanifest", "application/manifest+json"),
-    ("wasm", "application/wasm"),
-    ("pdf", "application/pdf"),
-    ("rtf", "application/rtf"),
-    ("epub", "application/epub+zip"),
-    ("zip", "application/zip"),
-    ("gz", "application/gzip"),
-    ("tar", "application/x-tar"),
+/// A media type with the charset that text has.
+pub fn with_charset(kind: &str, charset: &str) -> String {
+    if kind.starts_with("text/") { format!("{kind}; charset={charset}") } else { kind.to_owned() }
+}
+
+/// Whole names, in lower case.
+const NAMES: &[(&str, &str)] = &[
+    // WhiteNoise says `application/pkc7-mime`; Apple has asked for JSON since 2015.
+    ("apple-app-site-association", "application/json"),
+    ("crossdomain.xml", "text/x-cross-domain-policy"),
+];
+
+/// Endings without their dot, in lower case: WhiteNoise's list, which is nginx's and more.
+const ENDINGS: &[(&str, &str)] = &[
+    ("3gp", "video/3gpp"),
+    ("3gpp", "video/3gpp"),
     ("7z", "application/x-7z-compressed"),
-    ("doc", "application/msword"),
-    ("xls", "application/vnd.ms-excel"),
-    ("ppt", "application/vnd.ms-powerpoint"),
-    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
-    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-    ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
-    ("odt", "application/vnd.oasis.opendocument.text"),
-    ("ods", "application/vnd.oasis.opendocument.spreadsheet"),
-    ("odp", "application/vnd.oasis.opendocument.presentation"),
-    ("png", "image/png"),
-    ("jpg", "image/jpeg"),
-    ("jpeg", "image/jpeg"),
-    ("gif", "image/gif"),
-    ("webp", "image/webp"),
+    ("ai", "application/postscript"),
+    ("asf", "video/x-ms-asf"),
+    ("asx", "video/x-ms-asf"),
+    ("atom", "application/atom+xml"),
+    ("avi", "video/x-msvideo"),
     ("avif", "image/avif"),
+    ("cco", "application/x-cocoa"),
+    ("crt", "application/x-x509-ca-cert"),
+    ("css", "text/css"),
+    ("der", "application/x-x509-ca-cert"),
+    ("doc", "application/msword"),
+    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    ("ear", "application/java-archive"),
+    ("eot", "application/vnd.ms-fontobject"),
+    ("eps", "application/postscript"),
+    ("flv", "video/x-flv"),
+    ("gif", "image/gif"),
+    ("hqx", "application/mac-binhex40"),
+    ("htc", "text/x-component"),
+    ("htm", "text/html"),
+    ("html", "text/html"),
+    ("ico", "image/x-icon"),
+    ("jad", "text/vnd.sun.j2me.app-descriptor"),
+    ("jar", "application/java-archive"),
+    ("jardiff", "application/x-java-archive-diff"),
+    ("jng", "image/x-jng"),
+    ("jnlp", "application/x-java-jnlp-file"),
+    ("jpeg", "image/jpeg"),
+    ("jpg", "image/jpeg"),
+    ("js", "text/javascript"),
+    ("json", "application/json"),
+    ("jxl", "image/jxl"),
+    ("kar", "audio/midi"),
+    ("kml", "application/vnd.google-earth.kml+xml"),
+    ("kmz", "application/vnd.google-earth.kmz"),
+    ("m3u8", "application/vnd.apple.mpegurl"),
+    ("m4v", "video/x-m4v"),
+    ("md", "text/markdown"),
+    ("mid", "audio/midi"),
+    ("midi", "audio/midi"),
+    ("mjs", "text/javascript"),
+    ("mml", "text/mathml"),
+    ("mng", "video/x-mng"),
+    ("mov", "video/quicktime"),
+    ("mp3", "audio/mpeg"),
+    ("mp4", "video/mp4"),
+    ("mpeg", "video/mpeg"),
+    ("mpg", "video/mpeg"),
+    ("odg", "application/vnd.oasis.opendocument.graphics"),
+    ("odp", "application/vnd.oasis.opendocument.presentation"),
+    ("ods", "application/vnd.oasis.opendocument.spreadsheet"),
+    ("odt", "application/vnd.oasis.opendocument.text"),
+    ("ogg", "audio/ogg"),
+    ("pdb", "application/x-pilot"),
+    ("pdf", "application/pdf"),
+    ("pem", "application/x-x509-ca-cert"),
+    ("pl", "application/x-perl"),
+    ("pm", "application/x-perl"),
+    ("png", "image/png"),
+    ("ppt", "application/vnd.ms-powerpoint"),
+    ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    ("prc", "application/x-pilot"),
+    ("ps", "application/postscript"),
+    ("ra", "audio/x-realaudio"),
+    ("rar", "application/x-rar-compressed"),
+    ("rpm", "application/x-redhat-package-manager"),
+    ("rss", "application/rss+xml"),
+    ("rtf", "application/rtf"),
+    ("run", "application/x-makeself"),
+    ("sea", "application/x-sea"),
+    ("shtml", "text/html"),
+    ("sit", "application/x-stuffit"),
     ("svg", "image/svg+xml"),
-    ("ico", "image/vnd.microsoft.icon"),
-    ("bmp", "image/bmp"),
+    ("svgz", "image/svg+xml"),
+    ("swf", "application/x-shockwave-flash"),
+    ("tcl", "application/x-tcl"),
     ("tif", "image/tiff"),
     ("tiff", "image/tiff"),
-    ("heic", "image/heic"),
-    ("mp3", "audio/mpeg"),
-    ("m4a", "audio/mp4"),
-    ("ogg", "audio/ogg"),
-    ("oga", "audio/ogg"),
-    ("opus", "audio/ogg"),
-    ("flac", "audio/flac"),
-    ("wav", "audio/wav"),
-    ("mp4", "video/mp4"),
-    ("m4v", "video/mp4"),
+    ("tk", "application/x-tcl"),
+    ("ts", "video/mp2t"),
+    ("txt", "text/plain"),
+    ("war", "application/java-archive"),
+    ("wasm", "application/wasm"),
+    ("wbmp", "image/vnd.wap.wbmp"),
     ("webm", "video/webm"),
-    ("ogv", "video/ogg"),
-    ("mov", "video/quicktime"),
-    ("woff", "font/woff"),
+    ("webp", "image/webp"),
+    ("wml", "text/vnd.wap.wml"),
+    ("wmlc", "application/vnd.wap.wmlc"),
+    ("wmv", "video/x-ms-wmv"),
     ("woff2", "font/woff2"),
-    ("ttf", "font/ttf"),
+    ("xhtml", "application/xhtml+xml"),
+    ("xls", "application/vnd.ms-excel"),
+    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ("xml", "text/xml"),
+    ("xpi", "application/x-xpinstall"),
+    ("xspf", "application/xspf+xml"),
+    ("zip", "application/zip"),
+    // What WhiteNoise has otherwise or as bytes, as IANA and the WHATWG have it.
+    ("bmp", "image/bmp"),
+    ("m4a", "audio/mp4"),
+    ("map", "application/json"),
+    ("webmanifest", "application/manifest+json"),
+    ("woff", "font/woff"),
+    // What WhiteNoise lacks.
+    ("cjs", "text/javascript"),
+    ("csv", "text/csv"),
+    ("epub", "application/epub+zip"),
+    ("flac", "audio/flac"),
+    ("geojson", "application/geo+json"),
+    ("glb", "model/gltf-binary"),
+    ("gltf", "model/gltf+json"),
+    ("gz", "application/gzip"),
+    ("heic", "image/heic"),
+    ("ics", "text/calendar"),
+    ("jsonld", "application/ld+json"),
+    ("log", "text/plain"),
+    ("oga", "audio/ogg"),
+    ("ogv", "video/ogg"),
+    ("opus", "audio/ogg"),
     ("otf", "font/otf"),
+    ("tar", "application/x-tar"),
+    ("ttf", "font/ttf"),
+    ("vcf", "text/vcard"),
+    ("vtt", "text/vtt"),
+    ("wav", "audio/wav"),
+    ("yaml", "application/yaml"),
+    ("yml", "application/yaml"),
 ];
 
 #[cfg(test)]
@@ -85,12 +168,19 @@ mod tests {
 
     #[test]
     fn an_ending_is_known_in_any_case_and_once() {
-        assert_eq!(of(Path::new("/a/b.PDF")), "application/pdf");
-        assert_eq!(of(Path::new("/a.pdf/b")), "application/octet-stream");
-        assert_eq!(of(Path::new("/a/.pdf")), "application/octet-stream");
-        for (place, (ending, kind)) in KINDS.iter().enumerate() {
-            assert!(KINDS[..place].iter().all(|(other, _)| other != ending), "{ending}");
+        assert_eq!(of("b.PDF"), "application/pdf");
+        assert_eq!(of("b"), "application/octet-stream");
+        assert_eq!(of(".pdf"), "application/octet-stream");
+        assert_eq!(of("Apple-App-Site-Association"), "application/json");
+        for (place, (ending, kind)) in ENDINGS.iter().enumerate() {
+            assert!(ENDINGS[..place].iter().all(|(other, _)| other != ending), "{ending}");
             assert!(http::HeaderValue::from_static(kind).to_str().is_ok());
         }
+    }
+
+    #[test]
+    fn only_text_has_a_charset() {
+        assert_eq!(with_charset("text/css", "utf-8"), "text/css; charset=utf-8");
+        assert_eq!(with_charset("application/json", "utf-8"), "application/json");
     }
 }

@@ -7,9 +7,10 @@ pub mod conditions;
 pub mod ranges;
 pub mod confine;
 mod body;
-mod kind;
+pub mod kind;
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -19,8 +20,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-use body::Piece;
-pub use body::{Broken, CHUNK, Content, DEADLINE};
+pub use body::{Broken, CHUNK, Content, DEADLINE, Piece};
 use conditions::{Validators, Verdict, judge};
 use confine::Opened;
 use ranges::{Selection, Span, select};
@@ -115,11 +115,18 @@ fn describe(fields: &mut HeaderMap, opened: &Opened, now: SystemTime) -> Validat
         fields.insert(LAST_MODIFIED, value);
     }
     if let Entry::Vacant(kind) = fields.entry(CONTENT_TYPE) {
-        kind.insert(HeaderValue::from_static(kind::of(&opened.path)));
+        kind.insert(kind_of(&opened.path));
     }
     let seconds = modified.duration_since(UNIX_EPOCH).map(|since| since.as_secs());
     let modified = seconds.ok().map(|seconds| UNIX_EPOCH + std::time::Duration::from_secs(seconds));
     Validators { tag, modified, now }
+}
+
+/// The media type of a file. Text is said to be UTF-8, which is what Django writes.
+fn kind_of(path: &Path) -> HeaderValue {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    HeaderValue::try_from(kind::with_charset(kind::of(name), "utf-8"))
+        .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
 }
 
 /// The entity tag of a file: its modification time in nanoseconds and its size.
@@ -145,8 +152,8 @@ fn offers_ranges(fields: &mut HeaderMap) -> bool {
     }
 }
 
-/// Describes parts in the fields; returns what to send.
-fn partial(fields: &mut HeaderMap, parts: &[Span], size: u64) -> Vec<Piece> {
+/// Describes parts in the fields of a 206; returns what to send.
+pub fn partial(fields: &mut HeaderMap, parts: &[Span], size: u64) -> Vec<Piece> {
     if let [part] = parts {
         fields.insert(CONTENT_RANGE, content_range(Some(part), size));
         return vec![Piece::Part(part.clone())];
@@ -173,7 +180,7 @@ fn partial(fields: &mut HeaderMap, parts: &[Span], size: u64) -> Vec<Piece> {
 }
 
 /// RFC 9110 §14.4: a part of so many bytes, or only how many there are.
-fn content_range(part: Option<&Span>, size: u64) -> HeaderValue {
+pub fn content_range(part: Option<&Span>, size: u64) -> HeaderValue {
     let text = match part {
         Some(part) => format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1)),
         None => format!("bytes */{size}"),

@@ -27,9 +27,9 @@ fn file(content: &[u8]) -> PathBuf {
     path
 }
 
-fn open(path: &std::path::Path) -> Opened {
+fn open(path: &Path) -> Opened {
     let root = confine::Root::new(path.parent().unwrap().to_owned());
-    root.open(std::path::Path::new(path.file_name().unwrap())).unwrap()
+    root.open(Path::new(path.file_name().unwrap())).unwrap()
 }
 
 /// Fields, one a line.

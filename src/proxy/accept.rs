@@ -1,6 +1,6 @@
 //! Reads the Accept-Encoding field (RFC 9110 §12.5.3).
 //!
-//! Owns: its grammar, which coding is taken where the client likes several.
+//! Owns: its grammar, what weighs how much, which coding is taken where the client likes several.
 //! Must not know: answers, encoders.
 
 use http::HeaderMap;
@@ -8,37 +8,59 @@ use http::header::ACCEPT_ENCODING;
 
 use crate::coding::Coding;
 
-/// Chooses the coding that a client likes best; nothing where it likes none, or the content as it
-/// is better.
-///
-/// Without the field anything would be allowed, but programs that do not send it cannot decode.
-/// An element that cannot be read counts for nothing.
-pub(super) fn choose(fields: &HeaderMap) -> Option<Coding> {
-    let mut weights = [None; Coding::ALL.len()];
-    let (mut identity, mut others) = (None, None);
-    for line in fields.get_all(ACCEPT_ENCODING) {
-        for element in line.to_str().unwrap_or_default().split(',') {
-            let Some((name, weight)) = read(element) else { continue };
-            let place = Coding::ALL.iter().position(|coding| coding.is_called(name));
-            if let Some(known) = place.and_then(|place| weights.get_mut(place)) {
-                *known = Some(weight);
-            } else if name.eq_ignore_ascii_case("identity") {
-                identity = Some(weight);
-            } else if name == "*" {
-                others = Some(weight);
+/// How much a client likes each coding, in thousandths; nothing where it does not name it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weights {
+    codings: [Option<u16>; Coding::ALL.len()],
+    identity: Option<u16>,
+    others: Option<u16>,
+}
+
+impl Weights {
+    /// Reads the field. An element that cannot be read counts for nothing.
+    ///
+    /// Without the field anything would be allowed, but programs that do not send it cannot decode.
+    pub(super) fn read(fields: &HeaderMap) -> Self {
+        let mut weights = Self::default();
+        for line in fields.get_all(ACCEPT_ENCODING) {
+            for element in line.to_str().unwrap_or_default().split(',') {
+                let Some((name, weight)) = read(element) else { continue };
+                let place = Coding::ALL.iter().position(|coding| coding.is_called(name));
+                if let Some(known) = place.and_then(|place| weights.codings.get_mut(place)) {
+                    *known = Some(weight);
+                } else if name.eq_ignore_ascii_case("identity") {
+                    weights.identity = Some(weight);
+                } else if name == "*" {
+                    weights.others = Some(weight);
+                }
             }
         }
+        weights
     }
-    // Not named, the content as it is comes after everything that is.
-    let least = identity.unwrap_or_default().max(1);
-    let mut best = None;
-    for (coding, weight) in Coding::ALL.into_iter().zip(weights) {
-        let weight = weight.or(others).unwrap_or_default();
-        if weight >= least && best.is_none_or(|(_, most)| weight > most) {
-            best = Some((coding, weight));
+
+    /// The weight of a coding that the client names; zero of any other.
+    pub(super) fn named(&self, coding: Coding) -> u16 {
+        self.codings.get(coding as usize).copied().flatten().unwrap_or_default()
+    }
+
+    /// The weight of the content as it is. Not named, it comes after everything that is.
+    pub(super) fn identity(&self) -> u16 {
+        self.identity.unwrap_or_default()
+    }
+
+    /// The coding that the client likes best; nothing where it likes none, or the content as it is
+    /// better.
+    pub(super) fn best(&self) -> Option<Coding> {
+        let least = self.identity().max(1);
+        let mut best = None;
+        for (coding, weight) in Coding::ALL.into_iter().zip(self.codings) {
+            let weight = weight.or(self.others).unwrap_or_default();
+            if weight >= least && best.is_none_or(|(_, most)| weight > most) {
+                best = Some((coding, weight));
+            }
         }
+        best.map(|(coding, _)| coding)
     }
-    best.map(|(coding, _)| coding)
 }
 
 /// A name and its weight in thousandths.
@@ -80,7 +102,7 @@ mod tests {
         for line in text.split('\n').filter(|line| !line.is_empty()) {
             fields.append(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
         }
-        choose(&fields)
+        Weights::read(&fields).best()
     }
 
     #[test]
