@@ -26,7 +26,8 @@ use crate::proxy::probe::Probes;
 use crate::proxy::route;
 use crate::proxy::upstream::{self, Questions, queue};
 use crate::proxy::{assets, compress, connection, intake, send_file, spool};
-use crate::{supervise, telemetry};
+use crate::supervise;
+use crate::telemetry;
 use source::Sources;
 
 /// Everything that `forebay proxy` obeys.

@@ -19,6 +19,7 @@ mod websocket;
 mod workers;
 mod media;
 mod lifecycle;
+mod run;
 mod keep_alive;
 mod chaos;
 mod demo;

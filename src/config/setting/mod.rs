@@ -55,17 +55,10 @@ const fn many(
 }
 
 /// Every setting.
-pub static SETTINGS: LazyLock<Vec<Setting>> =
-    LazyLock::new(|| {
-        let lists = [
-            platform::LIST,
-            application::LIST,
-            content::LIST,
-            children::LIST,
-            clients::LIST,
-        ];
-        lists.concat()
-    });
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let lists = [platform::LIST, application::LIST, content::LIST, children::LIST, clients::LIST];
+    lists.concat()
+});
 
 #[cfg(test)]
 mod tests {
