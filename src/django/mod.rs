@@ -22,9 +22,9 @@ pub struct Question {
     pub program: Option<PathBuf>,
     /// The module of the application, as `mysite.wsgi`.
     pub module: Option<String>,
-    /// DJANGO_SETTINGS_MODULE.
+    /// `DJANGO_SETTINGS_MODULE`.
     pub settings: Option<OsString>,
-    /// VIRTUAL_ENV.
+    /// `VIRTUAL_ENV`.
     pub virtual_environment: Option<PathBuf>,
 }
 
@@ -41,13 +41,13 @@ pub struct Site {
     pub storage: Option<String>,
     /// Whether WhiteNoise is in MIDDLEWARE.
     pub has_whitenoise: bool,
-    /// WHITENOISE_ROOT: files that are served at `/`.
+    /// `WHITENOISE_ROOT`: files that are served at `/`.
     pub whitenoise_root: Option<PathBuf>,
-    /// WHITENOISE_MAX_AGE, in seconds.
+    /// `WHITENOISE_MAX_AGE`, in seconds.
     pub whitenoise_max_age: Option<i64>,
-    /// WHITENOISE_INDEX_FILE, as Python prints it.
+    /// `WHITENOISE_INDEX_FILE`, as Python prints it.
     pub whitenoise_index_file: Option<String>,
-    /// ALLOWED_HOSTS.
+    /// `ALLOWED_HOSTS`.
     pub allowed_hosts: Vec<String>,
     /// DEBUG.
     pub debug: bool,
@@ -219,8 +219,8 @@ fn python_of(program: &Path) -> Option<PathBuf> {
     is_python(&path).then_some(path)
 }
 
-/// The prefix of static files, by WhiteNoise's rule (peers, 3.1 line 10): the path of STATIC_URL
-/// without FORCE_SCRIPT_NAME, which the server cuts off too, with a slash on both ends.
+/// The prefix of static files, by WhiteNoise's rule (peers, 3.1 line 10): the path of `STATIC_URL`
+/// without `FORCE_SCRIPT_NAME`, which the server cuts off too, with a slash on both ends.
 fn prefix(chosen: Option<&str>, url: &str, script_name: &str) -> String {
     let path = chosen.unwrap_or_else(|| path_of(url));
     let script_name = script_name.trim_end_matches('/');

@@ -243,13 +243,12 @@ impl Command {
             if let Place::Tcp { port, .. } = wish.place {
                 variables.push(("PORT".into(), port.to_string().into()));
             }
-            match server::bind(&words, wish.place) {
-                Some(bound) => words = bound,
-                None => {
-                    let gunicorn = wish.variables.get(OsStr::new(GUNICORN_CMD_ARGS));
-                    let gunicorn = gunicorn.map(OsString::as_os_str);
-                    variables.extend(server::bind_by_variables(wish.place, gunicorn));
-                }
+            if let Some(bound) = server::bind(&words, wish.place) {
+                words = bound;
+            } else {
+                let gunicorn = wish.variables.get(OsStr::new(GUNICORN_CMD_ARGS));
+                let gunicorn = gunicorn.map(OsString::as_os_str);
+                variables.extend(server::bind_by_variables(wish.place, gunicorn));
             }
         }
         Ok(Program { name, written, words, variables, role })

@@ -87,7 +87,7 @@ pub(super) fn bind(words: &[OsString], place: &Place) -> Option<Vec<OsString>> {
 
 /// Variables that make a server listen at `place` where nobody can see how it is started.
 ///
-/// gunicorn reads GUNICORN_CMD_ARGS before its command line, which therefore wins.
+/// gunicorn reads `GUNICORN_CMD_ARGS` before its command line, which therefore wins.
 pub(super) fn bind_by_variables(
     place: &Place,
     gunicorn: Option<&OsStr>,
@@ -120,7 +120,7 @@ pub(super) fn bind_by_variables(
 /// The most requests that gunicorn does at once, where its command line tells all of it.
 ///
 /// `web_concurrency` is the variable that gunicorn takes the number of workers from. The caller
-/// knows that there is neither a configuration file nor GUNICORN_CMD_ARGS.
+/// knows that there is neither a configuration file nor `GUNICORN_CMD_ARGS`.
 pub(super) fn concurrency(words: &[OsString], web_concurrency: Option<&str>) -> Option<u32> {
     let (Server::Gunicorn, name) = Server::find(words)? else { return None };
     let arguments = words.get(name + 1..)?;

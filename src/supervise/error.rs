@@ -83,8 +83,10 @@ impl Error {
 
 /// The last lines of a child, below an error.
 fn told(lines: &[String]) -> String {
-    let lines: String = lines.iter().map(|line| format!("\n       | {line}")).collect();
-    if lines.is_empty() { lines } else { format!("; its last lines:{lines}") }
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("; its last lines:\n       | {}", lines.join("\n       | "))
 }
 
 /// The code of a shell for a program that cannot be started (POSIX.1-2024, XCU 2.8.2).

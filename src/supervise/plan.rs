@@ -75,7 +75,7 @@ impl Lives {
     }
 
     /// Whether it has died as often in a row as is too often.
-    pub(super) fn keeps_dying(&self, settings: &Settings) -> bool {
+    pub(super) fn keeps_dying(self, settings: &Settings) -> bool {
         self.short == settings.crash_limit
     }
 
@@ -94,7 +94,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// For a child without which the site works.
-const LONGEST_PAUSE_OF_OTHERS: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE_OF_OTHERS: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
@@ -104,11 +104,11 @@ mod tests {
 
     const SETTINGS: Settings = Settings {
         crash_limit: 4,
-        crash_window: Duration::from_secs(60),
+        crash_window: Duration::from_mins(1),
         release_deadline: Duration::from_secs(1),
     };
     const SHORT: Duration = Duration::from_millis(59_999);
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[test]
     fn pauses_double_and_after_the_limit_it_is_given_up() {

@@ -141,7 +141,7 @@ fn the_environment_comes_byte_for_byte() {
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("PORT", "80");
     command.env("SECRET", std::ffi::OsStr::from_bytes(secret)).stdin(Stdio::null());
     let out = String::from_utf8(command.output().unwrap().stdout).unwrap();
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = secret.map(|byte| format!("{byte:02x}")).concat();
     let line = out.lines().find(|line| line.contains(&hex));
     let line: Value = serde_json::from_str(line.unwrap_or_else(|| panic!("{out}"))).unwrap();
     let (_, port) = line["message"].as_str().unwrap().split_once(' ').unwrap();

@@ -97,19 +97,17 @@ impl Stream {
         let mut give = |record| self.give(&record);
         loop {
             let length = if records.has_lines() {
-                match timeout(QUIET, pipe.read(&mut piece)).await {
-                    Ok(length) => length,
-                    Err(_) => {
-                        records.settle(&mut give);
-                        continue;
-                    }
-                }
+                let Ok(length) = timeout(QUIET, pipe.read(&mut piece)).await else {
+                    records.settle(&mut give);
+                    continue;
+                };
+                length
             } else {
                 pipe.read(&mut piece).await
             };
             match length {
                 Ok(length @ 1..) => {
-                    records.take(piece.get(..length).unwrap_or_default(), &mut give)
+                    records.take(piece.get(..length).unwrap_or_default(), &mut give);
                 }
                 Ok(0) | Err(_) => break,
             }

@@ -124,7 +124,7 @@ impl Records {
         let is_indented = line.first().is_some_and(|byte| b" \t".contains(byte));
         let is_blank = line.trim_ascii().is_empty();
         match self.trace {
-            Trace::None if is_head(line) => Some(Trace::Frames),
+            Trace::None | Trace::Chained if is_head(line) => Some(Trace::Frames),
             Trace::None => (is_indented && !is_blank).then_some(Trace::None),
             Trace::Frames if is_indented => Some(Trace::Frames),
             // Another worker speaks in between, or it broke off.
@@ -137,7 +137,6 @@ impl Records {
                 let is_more = NOTES.iter().any(|note| line.starts_with(note));
                 (is_indented || is_blank || is_more).then_some(Trace::Raised)
             }
-            Trace::Chained if is_head(line) => Some(Trace::Frames),
             Trace::Chained => is_blank.then_some(Trace::Chained),
         }
     }

@@ -19,4 +19,4 @@ STATIC_ROOT = Path(os.environ.get("STATIC_ROOT", "collected"))
 
 print("settings may talk")
 
-urlpatterns = [path("", lambda request: HttpResponse(f"home of {os.getppid()}"))]
+urlpatterns = [path("", lambda request: HttpResponse(f"home of {request.META['REMOTE_ADDR']}"))]
