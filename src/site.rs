@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::app::{self, End};
+use crate::app::{self, End, Signals};
 use crate::config::{Config, Derived, Environment, Faults, Flags, Need, Origin};
 use crate::django::{self, Site};
 use crate::launch::{self, Launch, Place, Variables, Wish};
@@ -73,22 +73,23 @@ pub fn run(
         text: most.to_string(),
         origin: Origin::Command,
     }));
-    let asked = if config.is_chosen("static") {
-        None
-    } else {
-        Some(django::ask(&launch.question, DJANGO_DEADLINE))
-    };
+    let question = (!config.is_chosen("static")).then(|| launch.question.clone());
+    let ask = |question, flag: &_| django::ask(&question, DJANGO_DEADLINE, flag);
+    let (signals, asked) = Signals::during(move |flag| question.map(|it| ask(it, flag)))
+        .map_err(|source| app::Error::System { what: "signal handler", source })?;
+    let Some(asked) = asked else { return Ok(End::Drained) };
     derived.extend(asked.iter().flatten().filter_map(|site| static_defaults(site).ok()));
     let config = Config::load_with(flags.clone(), environment, Need::Upstream, &derived)?;
-    let programs = launch.programs.clone();
-    Ok(app::run_site(&config, programs, || {
+    let announce = || {
         launch.announce();
         if config.origin_of("concurrency") == Origin::Command.to_string() {
             let concurrency = launch.concurrency;
             tracing::info!(concurrency, "gunicorn's workers and threads give --concurrency");
         }
         announce(asked.as_ref());
-    })?)
+    };
+    let programs = launch.programs.clone();
+    Ok(app::run_site(&config, app::Site { programs, announce, signals: Some(signals) })?)
 }
 
 /// Where the application listens if nobody says it.

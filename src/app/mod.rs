@@ -29,7 +29,9 @@ use crate::proxy::{Gateway, Witness};
 use crate::readiness::Phase;
 use crate::supervise::{self, Crew, Program, Sink};
 use crate::telemetry::{self, Counters, Output};
-use signals::{Order, Signals};
+use signals::Order;
+
+pub use signals::Signals;
 
 /// Why forebay cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -111,29 +113,36 @@ struct Shared {
 ///
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
-    run_with(config, witness, Vec::new(), || {})
+    run_with(config, witness, Site { programs: Vec::new(), announce: || {}, signals: None })
+}
+
+/// What `forebay run` has beside the proxy.
+#[derive(Debug)]
+pub struct Site<A> {
+    /// What is to be started.
+    pub programs: Vec<Program>,
+    /// Says what was found out before there was a log.
+    pub announce: A,
+    /// The signals, if they are caught already.
+    pub signals: Option<Signals>,
 }
 
 /// Runs `forebay run` until it is told to stop, or a child that it needs is lost; no child is left
-/// then. `announce` says what was found out before there was a log.
+/// then.
 ///
 /// # Errors
 ///
 /// [`Error`] when it cannot start, and [`Error::Children`].
-pub fn run_site(
-    config: &Config,
-    programs: Vec<Program>,
-    announce: impl FnOnce(),
-) -> Result<End, Error> {
-    run_with(config, None, programs, announce)
+pub fn run_site(config: &Config, site: Site<impl FnOnce()>) -> Result<End, Error> {
+    run_with(config, None, site)
 }
 
 fn run_with(
     config: &Config,
     witness: Option<Arc<Witness>>,
-    programs: Vec<Program>,
-    announce: impl FnOnce(),
+    site: Site<impl FnOnce()>,
 ) -> Result<End, Error> {
+    let Site { programs, announce, signals } = site;
     let (output, writer) = Output::start(io::stdout())
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);
@@ -151,7 +160,11 @@ fn run_with(
     config.announce(listener.local_addr().unwrap_or(config.listen));
     announce();
     let finished = start_threads(config, &shared, listener)?;
-    let end = control.block_on(attend(config, &shared, finished, programs));
+    let end = control.block_on(async {
+        let signals = signals.map_or_else(|| Signals::catch(false), Ok);
+        let signals = signals.map_err(|source| Error::System { what: "signal handler", source })?;
+        attend(config, &shared, finished, (programs, signals)).await
+    });
     tell_the_end(&shared, end.as_ref().is_ok_and(|end| *end == End::Drained));
     drop(writer);
     // The threads that are left, if any, end with the process.
@@ -252,10 +265,8 @@ async fn attend(
     config: &Config,
     shared: &Shared,
     mut finished: mpsc::Receiver<()>,
-    programs: Vec<Program>,
+    (programs, mut signals): (Vec<Program>, Signals),
 ) -> Result<End, Error> {
-    let mut signals = Signals::catch(!programs.is_empty())
-        .map_err(|source| Error::System { what: "signal handler", source })?;
     let sink = Sink { output: Arc::clone(&shared.reporter.output), format: config.log.format };
     let mut crew = if programs.is_empty() {
         Crew::nobody()

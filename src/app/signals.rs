@@ -4,18 +4,54 @@
 //! Must not know: what is done then.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
 
 /// The signals that forebay obeys.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Option<Signal>,
 }
 
 impl Signals {
+    /// Does something that may take a while before there is anything to stop, outside of a runtime.
+    /// Returns the signals, none of which is lost, and the result; nothing if one was to stop. `work`
+    /// is then told by its flag, and waited for.
+    ///
+    /// The first process of a container does not end by a signal that it does not catch.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no handler or no thread.
+    pub fn during<T: Send + 'static>(
+        work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+    ) -> io::Result<(Self, Option<T>)> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut signals = Self::catch(true)?;
+            let is_given_up = Arc::new(AtomicBool::new(false));
+            let flag = Arc::clone(&is_given_up);
+            let mut working = spawn_blocking(move || work(&flag));
+            tokio::select! {
+                result = &mut working => {
+                    let result = result.map_err(io::Error::other)?;
+                    Ok((signals, Some(result)))
+                }
+                () = signals.stop() => {
+                    is_given_up.store(true, Ordering::Relaxed);
+                    working.await.map_err(io::Error::other)?;
+                    Ok((signals, None))
+                }
+            }
+        })
+    }
+
     /// Begins to catch them; SIGHUP only where there is something to reload.
     ///
     /// # Errors

@@ -7,21 +7,32 @@ use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::time::Instant;
 
 use super::Error;
 use crate::telemetry::redacted;
 
+/// Who is asked, and where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// The interpreter.
+    pub(super) python: &'a Path,
+    /// The directory of the site.
+    pub(super) directory: &'a Path,
+}
+
 /// Runs `ask.py`; returns what stands between its marks.
 pub(super) fn ask(
-    python: &Path,
-    directory: &Path,
+    Place { python, directory }: Place<'_>,
     settings: &str,
     deadline: Duration,
+    is_given_up: &AtomicBool,
 ) -> Result<String, Error> {
     let cannot = |source| Error::Python { python: python.to_owned(), source };
     let mut command = Command::new(python);
@@ -29,10 +40,21 @@ pub(super) fn ask(
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(cannot)?;
     let (out, words) = (read(child.stdout.take()), read(child.stderr.take()));
-    let written = out.recv_timeout(deadline);
+    let ends = Instant::now() + deadline;
+    let written = loop {
+        match out.recv_timeout(PAUSE) {
+            Err(RecvTimeoutError::Timeout)
+                if Instant::now() < ends && !is_given_up.load(Ordering::Relaxed) => {}
+            written => break written,
+        }
+    };
     end(&mut child);
     let Ok(written) = written else {
-        return Err(Error::TookTooLong { settings: settings.to_owned(), deadline });
+        return Err(if is_given_up.load(Ordering::Relaxed) {
+            Error::Stopped
+        } else {
+            Error::TookTooLong { settings: settings.to_owned(), deadline }
+        });
     };
     if let Some(answer) = String::from_utf8_lossy(&written).split(MARK).nth(1) {
         return Ok(answer.to_owned());
@@ -87,6 +109,9 @@ const MARK: &str = "\n<forebay-asks-django>\n";
 /// The most bytes that are kept of what the process writes.
 const KEPT: usize = 64 * 1024;
 
+/// Between two looks at whether it is given up.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// How long the last words may take once the process has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -103,7 +128,8 @@ mod tests {
         let python = folder.path().join("python");
         fs::write(&python, format!("#!/bin/sh\n{script}")).unwrap();
         fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
-        ask(&python, folder.path(), "a.settings", deadline)
+        let place = Place { python: &python, directory: folder.path() };
+        ask(place, "a.settings", deadline, &AtomicBool::new(false))
     }
 
     #[test]
@@ -126,7 +152,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let noted = folder.path().join("pid");
         let script = format!("sleep 100 & echo $! > {}; wait", noted.display());
-        let why = asked(&script, Duration::from_millis(500)).unwrap_err();
+        let why = asked(&script, Duration::from_secs(1)).unwrap_err();
         assert!(matches!(why, Error::TookTooLong { .. }), "{why}");
         let id = fs::read_to_string(noted).unwrap();
         let state = fs::read_to_string(format!("/proc/{}/stat", id.trim()));
@@ -136,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_missing_python_is_told_by_its_name() {
-        let why = ask(Path::new("/none/python"), Path::new("/"), "a", Duration::from_secs(1));
+        let place = Place { python: Path::new("/none/python"), directory: Path::new("/") };
+        let why = ask(place, "a", Duration::from_secs(1), &AtomicBool::new(false));
         assert!(matches!(why, Err(Error::Python { .. })));
     }
 }

@@ -8,6 +8,7 @@ mod child;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -110,6 +111,9 @@ pub enum Error {
         /// The time allowed.
         deadline: Duration,
     },
+    /// forebay was told to stop meanwhile.
+    #[error("forebay was told to stop")]
+    Stopped,
     /// Python answered something else.
     #[error("what Python said of the settings `{settings}` is not understood")]
     Answer {
@@ -130,6 +134,7 @@ impl Error {
                 "try `python -c 'from django.conf import settings; settings.DEBUG'`, or name files \
                  with --static"
             }
+            Self::Stopped => "start it again",
             Self::TookTooLong { .. } => "name files with --static; then nobody is asked",
         }
         .to_owned()
@@ -137,18 +142,23 @@ impl Error {
 }
 
 /// Asks Django for its settings; what was started for that has ended afterwards, within a second
-/// of `deadline`.
+/// of `deadline`, or when `is_given_up` is set.
 ///
 /// Only `django.conf.settings` is loaded: no application, no database.
 ///
 /// # Errors
 ///
 /// [`Error`].
-pub fn ask(question: &Question, deadline: Duration) -> Result<Site, Error> {
+pub fn ask(
+    question: &Question,
+    deadline: Duration,
+    is_given_up: &AtomicBool,
+) -> Result<Site, Error> {
     let settings = settings_module(question)
         .ok_or_else(|| Error::NoModule { directory: question.directory.clone() })?;
     let python = python(question);
-    let answer = child::ask(&python, &question.directory, &settings, deadline)?;
+    let place = child::Place { python: &python, directory: &question.directory };
+    let answer = child::ask(place, &settings, deadline, is_given_up)?;
     let answer: Value = serde_json::from_str(&answer)
         .map_err(|source| Error::Answer { settings: settings.clone(), source })?;
     Ok(Site::read(&answer, settings, &question.directory))

@@ -1,12 +1,13 @@
 //! `forebay run`: the end, in every phase, with nobody left behind.
 
 use std::fs;
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{Forebay, Start, eventually, lives};
+use crate::support::{Forebay, Start, eventually, fresh_directory, lives};
 
 const WEB: &str = "web: python3 web.py\n";
 
@@ -183,6 +184,38 @@ fn as_the_first_process_of_a_container_it_takes_leave_of_orphans() {
     });
     Command::new("kill").args(["-TERM", &first.to_string()]).status().unwrap();
     assert_eq!(forebay.end().code(), Some(0));
+}
+
+#[test]
+fn a_stop_while_django_is_asked_is_not_lost_not_even_as_the_first_process() {
+    let environment = fresh_directory();
+    let (python, noted) = (environment.join("bin/python"), environment.join("pid"));
+    fs::create_dir(environment.join("bin")).unwrap();
+    fs::write(&python, "#!/bin/sh\necho $$ > $VIRTUAL_ENV/pid; sleep 100\n").unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut unshare = Command::new("unshare")
+        .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        .args([
+            env!("CARGO_BIN_EXE_forebay"),
+            "run",
+            "--listen",
+            "127.0.0.1:0",
+            "--",
+            "sleep",
+            "100",
+        ])
+        .env("VIRTUAL_ENV", &environment)
+        .env("DJANGO_SETTINGS_MODULE", "a.settings")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("Python is asked", || noted.exists().then_some(()));
+    let id = unshare.id();
+    let first = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let begun = Instant::now();
+    Command::new("kill").args(["-TERM", first.trim()]).status().unwrap();
+    assert_eq!(unshare.wait().unwrap().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]
