@@ -162,3 +162,35 @@ fn announce(asked: Option<&Result<Site, django::Error>>) {
 
 /// How long Django's settings may take to load.
 const DJANGO_DEADLINE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn static_files_come_from_djangos_settings_only_where_they_say_all() {
+        let site = |prefix: &str, root: Option<&str>| Site {
+            settings: "a.settings".to_owned(),
+            static_prefix: prefix.to_owned(),
+            static_root: root.map(Into::into),
+            storage: None,
+            has_whitenoise: false,
+            whitenoise_root: None,
+            whitenoise_max_age: None,
+            whitenoise_index_file: None,
+            allowed_hosts: Vec::new(),
+            debug: false,
+        };
+        for (prefix, root, text) in [
+            ("/static/", Some("/srv/static"), Some("/static/=/srv/static")),
+            ("/a/b/", Some("/"), Some("/a/b/=/")),
+            ("/", Some("/srv/static"), None),
+            ("/a%20b/", Some("/srv/static"), None),
+            ("/static/", None, None),
+            ("/static/", Some("/etc/passwd"), None),
+        ] {
+            let derived = static_defaults(&site(prefix, root)).ok();
+            assert_eq!(derived.map(|it| it.text).as_deref(), text, "{prefix} {root:?}");
+        }
+    }
+}

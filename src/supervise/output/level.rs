@@ -14,6 +14,9 @@ use crate::telemetry::Level;
 /// - `[24/Nov/2026 15:54:10] ERROR [app.views:12] message`,
 /// - `2026-11-24 15:54:10,123 - app.views - INFO - message`, `[INFO] Starting granian`.
 ///
+/// and `10.0.0.1 - - [24/Nov/2026 15:54:10] "GET / HTTP/1.1" 200 5`, the access line of servers that
+/// write it to standard error, which is [`Level::Info`].
+///
 /// A word in the message is none: what stands before the level is a date, numbers, or names between
 /// marks.
 pub(super) fn of(line: &[u8]) -> Option<Level> {
@@ -32,7 +35,14 @@ pub(super) fn of(line: &[u8]) -> Option<Level> {
             return Some(level);
         }
     }
-    None
+    is_access(line).then_some(Level::Info)
+}
+
+/// Whether a line tells of a request: its line in quotes, and then a status.
+fn is_access(line: &[u8]) -> bool {
+    let Some(place) = memchr::memmem::find(line, b" HTTP/1.") else { return false };
+    let behind = line.get(place + 8..).unwrap_or_default();
+    matches!(behind, [b'0' | b'1', b'"', b' ', b'1'..=b'5', b'0'..=b'9', b'0'..=b'9', ..])
 }
 
 fn named(word: &[u8]) -> Option<Level> {
@@ -100,7 +110,8 @@ mod tests {
             ("  Applying auth.0001_initial... OK", None),
             ("SELECT * FROM INFO WHERE a", None),
             ("the ERROR was here", None),
-            ("10.0.0.1 - - [24/Nov/2026] \"GET /INFO HTTP/1.1\" 200", None),
+            ("10.0.0.1 - - [24/Nov/2026 15:54:10] \"GET /ERROR HTTP/1.1\" 200 5", Some(Info)),
+            ("he said \"GET / HTTP/1.1\" and left", None),
             ("INFO", None),
             ("ERROR_CODE: 1", None),
             ("", None),
