@@ -109,6 +109,12 @@ impl Ending {
         Self { record, reporter, vital, is_complete: false }
     }
 
+    /// The answer was sent to its end, with so many bytes of content.
+    pub fn complete(mut self, bytes: u64) {
+        self.record.bytes = bytes;
+        self.is_complete = true;
+    }
+
     /// The answer was cut short: by the guard, or by a client that left.
     fn cut(&mut self) {
         let record = &mut self.record;

@@ -30,6 +30,7 @@ pub mod compress;
 pub mod respond;
 pub mod body;
 pub mod spool;
+pub mod shortcut;
 mod witness;
 
 use std::net::SocketAddr;
@@ -39,7 +40,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -153,7 +154,13 @@ impl Gateway {
     /// It runs as the request comes out of the parser: from then on the guard keeps the next one.
     pub fn begin(&self, request: &Request<Incoming>, client: &Client) -> Ending {
         let vital = Arc::clone(&client.vital);
-        Ending::begin(begin_record(request, client), self.reporter.clone(), vital)
+        let record = Record {
+            method: Some(request.method().clone()),
+            target: request.uri().clone(),
+            version: request.version(),
+            ..begin_record(request.headers(), client)
+        };
+        Ending::begin(record, self.reporter.clone(), vital)
     }
 
     /// Answers one request. The client always gets a response, unless it has left.
@@ -362,13 +369,10 @@ fn own(response: Response<Bytes>, is_head: bool) -> Answer {
     response.map(|content| Content::Own(if is_head { Bytes::new() } else { content }))
 }
 
-/// Begins the log line, with what the request says before anything is changed.
-fn begin_record(request: &Request<Incoming>, client: &Client) -> Record {
-    let field = |name: &str| request.headers().get(name).cloned();
+/// Begins the log line, with what the fields say before anything is changed.
+fn begin_record(fields: &HeaderMap, client: &Client) -> Record {
+    let field = |name: &str| fields.get(name).cloned();
     Record {
-        method: Some(request.method().clone()),
-        target: request.uri().clone(),
-        version: request.version(),
         host: field("host"),
         trace: field("traceparent"),
         arr_log_id: field("x-arr-log-id"),

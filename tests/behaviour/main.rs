@@ -27,6 +27,7 @@ mod hold;
 mod aborts;
 mod tunnel;
 mod send_file;
+mod assets;
 mod compress;
 mod client_address;
 mod scheme;

@@ -22,6 +22,7 @@ use super::describe::Rules;
 use super::store::{Gone, Stored};
 use super::table::{Asset, File, Representation};
 use crate::code::Code;
+use crate::coding::Coding;
 use crate::proxy::file::confine::Refusal;
 use crate::proxy::file::ranges::Span;
 use crate::proxy::file::{self, Content, Piece, Wanted, content_range, partial};
@@ -57,6 +58,47 @@ impl Error {
 /// What may be asked of an asset.
 pub const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
+/// An answer for which nothing has to be waited for, described beforehand.
+#[derive(Debug)]
+pub struct AtOnce {
+    /// 200 or 304.
+    pub status: StatusCode,
+    /// The field lines, without `Date`.
+    pub lines: Bytes,
+    /// The content; none for HEAD and 304.
+    pub content: Bytes,
+    /// The coding of the content, for the log.
+    pub coding: Option<&'static str>,
+}
+
+/// Answers GET or HEAD with a file that is in memory as a whole, or with 304; nothing where the
+/// answer is another one: see [`Assets::answer`].
+pub fn at_once(
+    file: &File,
+    method: &Method,
+    fields: &HeaderMap,
+    now: SystemTime,
+) -> Option<AtOnce> {
+    match decide(file, method, fields, now)? {
+        Decision::Whole(form) => {
+            let is_head = *method == Method::HEAD;
+            let content = if is_head { Bytes::new() } else { form.stored.body.clone()? };
+            let lines = form.lines.all().clone();
+            let coding = form.coding.map(Coding::name);
+            Some(AtOnce { status: StatusCode::OK, lines, content, coding })
+        }
+        Decision::NotModified(form) => {
+            let (status, lines) = (StatusCode::NOT_MODIFIED, form.lines.shared());
+            Some(AtOnce { status, lines, content: Bytes::new(), coding: None })
+        }
+        Decision::Failed(_)
+        | Decision::Parts(..)
+        | Decision::Unsatisfiable(_)
+        | Decision::Options
+        | Decision::NotAllowed => None,
+    }
+}
+
 impl Assets {
     /// Answers a request for an asset; the coding of the content too, for the log.
     ///
@@ -84,7 +126,7 @@ impl Assets {
             Decision::Options => return Ok((options(&self.settings.rules), None)),
             Decision::NotAllowed => return Err(Error::NotAllowed(method.clone())),
         };
-        let coding = form.coding.map(crate::coding::Coding::name);
+        let coding = form.coding.map(Coding::name);
         let mut response = Response::new(());
         *response.status_mut() = status;
         *response.headers_mut() = fields(form.lines.all());
@@ -203,7 +245,7 @@ fn refused(why: &Gone) -> Error {
 fn not_modified(form: &Representation) -> Response<Content> {
     let mut response = Response::new(Content::nothing());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    *response.headers_mut() = fields(form.lines.shared());
+    *response.headers_mut() = fields(&form.lines.shared());
     response
 }
 

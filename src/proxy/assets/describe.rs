@@ -60,8 +60,8 @@ impl Lines {
     }
 
     /// The lines of 304 (RFC 9110 §15.4.5).
-    pub(super) fn shared(&self) -> &[u8] {
-        self.all.get(..self.shared).unwrap_or_default()
+    pub(super) fn shared(&self) -> Bytes {
+        self.all.slice(..self.shared)
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
     fn lines(rules: &Rules, what: &Described<'_>) -> (String, String) {
         let lines = rules.describe(what);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        (text(lines.all()), text(lines.shared()))
+        (text(lines.all()), text(&lines.shared()))
     }
 
     #[test]

@@ -27,7 +27,7 @@ use percent_encoding::percent_decode_str;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-pub use answer::{Error, METHODS};
+pub use answer::{AtOnce, Error, METHODS, at_once};
 pub use describe::{Rules, may_be_set};
 pub use keeper::Keeper;
 pub use table::{Asset, File};

@@ -137,8 +137,12 @@ impl Packer {
 
 fn encode(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
     if coding == Coding::Brotli {
-        let params =
-            BrotliEncoderParams { quality: BROTLI_LEVEL, ..BrotliEncoderParams::default() };
+        let params = BrotliEncoderParams {
+            quality: BROTLI_LEVEL,
+            lgwin: window(content.len()),
+            size_hint: content.len(),
+            ..BrotliEncoderParams::default()
+        };
         let mut packed = Vec::new();
         brotli::BrotliCompress(&mut io::Cursor::new(content), &mut packed, &params)?;
         return Ok(packed);
@@ -147,6 +151,13 @@ fn encode(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
     encoder.write_all(content)?;
     encoder.finish()
+}
+
+/// How far back brotli looks, as a power of two: no further than there is anything, and 1 MiB at
+/// most. Its tables grow with it, and zeroing them would cost more than a small file does.
+fn window(length: usize) -> i32 {
+    let needed = usize::BITS - length.leading_zeros();
+    i32::try_from(needed).unwrap_or(20).clamp(10, 20)
 }
 
 #[cfg(test)]

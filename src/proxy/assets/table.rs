@@ -22,6 +22,16 @@ pub enum Asset {
     Redirect(Arc<str>),
 }
 
+impl Asset {
+    /// Whether it is a file that is answered without reading.
+    pub fn is_in_memory(&self) -> bool {
+        match self {
+            Self::File(file) => file.representations.iter().any(|form| form.stored.body.is_some()),
+            Self::Redirect(_) => false,
+        }
+    }
+}
+
 impl PartialEq for Asset {
     /// Whether it is the same entry of the same table.
     fn eq(&self, other: &Self) -> bool {

@@ -3,7 +3,9 @@
 //! Owns: which protocol it speaks, its deadlines, its orderly end.
 //! Must not know: what a request asks for.
 
+mod client;
 mod opening;
+mod direct;
 mod http2;
 mod streams;
 mod rewound;
@@ -12,7 +14,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,12 +25,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::guard::{Deadlines, Guard, Limits, Refusal, Verdict, Vital};
-use super::upstream::{Stream, beside};
+use super::guard::{Deadlines, Detour, Guard, Limits, Refusal, Verdict, Vital};
+use super::upstream::beside;
 use super::{Gateway, respond, tunnel};
 use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
+pub use client::{Client, Next};
+use direct::Turn;
 use opening::{Opening, PREFACE, open, read_some};
 
 /// What a connection obeys.
@@ -44,63 +48,14 @@ pub struct Settings {
     pub accepts_proxy_protocol: bool,
 }
 
-/// The other side of a connection, as the steps of a request know it.
-#[derive(Debug)]
-pub struct Client {
-    /// Who holds the socket, or whom its PROXY protocol header names.
-    pub peer: SocketAddr,
-    /// The address that it reached.
-    pub local: SocketAddr,
-    /// Whether the protocol of this connection can be changed.
-    pub may_upgrade: bool,
-    /// The connection's vital signs.
-    pub vital: Arc<Vital>,
-    /// What it obeys.
-    pub settings: Settings,
-    next: Mutex<Option<Next>>,
-}
-
-/// What a connection turns to once the answer that changes its protocol has gone out.
-#[derive(Debug)]
-pub struct Next {
-    /// The application's side.
-    pub application: tunnel::End<Stream>,
-    /// What both will speak.
-    pub protocol: tunnel::Protocol,
-    /// Held as long as the tunnel lives.
-    pub place: tunnel::Place,
-    /// The line that its end leaves in the log.
-    pub record: Record,
-}
-
-impl Client {
-    fn new(
-        peer: SocketAddr,
-        local: SocketAddr,
-        may_upgrade: bool,
-        settings: Settings,
-    ) -> Arc<Self> {
-        let vital = Arc::new(Vital::new());
-        Arc::new(Self { peer, local, may_upgrade, vital, settings, next: Mutex::new(None) })
-    }
-
-    /// Joins this connection to the application once the answer has gone out.
-    pub(super) fn becomes(&self, next: Next) {
-        self.vital.becomes_tunnel();
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
-    }
-
-    fn take_next(&self) -> Option<Next> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 /// How a stretch of HTTP/1 ended.
 enum End<S> {
     /// For good.
     Closed,
     /// It is idle: nothing of it is left but the stream.
     Parked(S, BytesMut),
+    /// What follows needs no parser.
+    Diverted(S, BytesMut),
     /// The client is not served any more; it may still be told why.
     Refused(S, Refusal),
     /// The stream belongs to another protocol now.
@@ -148,22 +103,33 @@ async fn serve_http1<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    // Whether the next request was tried on the short way and is the parser's.
+    let mut must_pass = false;
     loop {
-        let stretch = serve_stretch(stream, held, &client, &gateway);
-        // Boxed, so that a parked connection does not keep the room that hyper needs.
+        // Boxed, so that a parked connection does not keep the room that a stretch needs.
+        if gateway.has_shortcut() {
+            match Box::pin(direct::serve(stream, held, &client, &gateway)).await {
+                Turn::Parser(back, rest, was_tried) => {
+                    (stream, held, must_pass) = (back, rest, was_tried);
+                }
+                Turn::Parked(idle) => match woken(idle, BytesMut::new(), &client, &gateway).await {
+                    Some(awake) => {
+                        (stream, held) = awake;
+                        continue;
+                    }
+                    None => return,
+                },
+                Turn::Closed => return,
+            }
+        }
+        let stretch = serve_stretch(stream, (held, must_pass), &client, &gateway);
         match Box::pin(beside(stretch)).await {
             End::Closed => return,
-            End::Parked(idle, rest) => {
-                (stream, held) = (idle, rest);
-                let is_woken = tokio::select! {
-                    woken = read_some(&mut stream, &mut held, client.settings.deadlines.idle) => woken,
-                    () = last_call(&gateway.readiness) => false,
-                };
-                if !is_woken {
-                    // An orderly end between two requests; the client may have gone already.
-                    return drop(stream.shutdown().await);
-                }
-            }
+            End::Parked(idle, rest) => match woken(idle, rest, &client, &gateway).await {
+                Some(awake) => (stream, held) = awake,
+                None => return,
+            },
+            End::Diverted(back, rest) => (stream, held) = (back, rest),
             End::Refused(stream, refusal) => {
                 let vital = &client.vital;
                 // A request in flight reports its end itself; who stalls had an answer.
@@ -188,10 +154,32 @@ async fn serve_http1<S>(
     }
 }
 
-/// Serves HTTP/1 until the connection ends or becomes idle.
+/// Waits until an idle connection says something; nothing if it ends first, in order.
+async fn woken<S>(
+    mut stream: S,
+    mut held: BytesMut,
+    client: &Client,
+    gateway: &Gateway,
+) -> Option<(S, BytesMut)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let is_woken = tokio::select! {
+        woken = read_some(&mut stream, &mut held, client.settings.deadlines.idle) => woken,
+        () = last_call(&gateway.readiness) => false,
+    };
+    if is_woken {
+        return Some((stream, held));
+    }
+    // An orderly end between two requests; the client may have gone already.
+    drop(stream.shutdown().await);
+    None
+}
+
+/// Serves HTTP/1 until the connection ends, becomes idle, or has a request that needs no parser.
 async fn serve_stretch<S>(
     stream: S,
-    held: BytesMut,
+    held: (BytesMut, bool),
     client: &Arc<Client>,
     gateway: &Arc<Gateway>,
 ) -> End<S>
@@ -199,7 +187,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Client { vital, settings, .. } = &**client;
-    let guard = Guard::new(stream, held, settings.limits, Arc::clone(vital));
+    let guard = Guard::new(stream, held, settings.limits, Arc::clone(vital), Arc::clone(gateway));
     let service = service_fn(|request| {
         let ending = gateway.begin(&request, client);
         let (gateway, client) = (Arc::clone(gateway), Arc::clone(client));
@@ -224,6 +212,9 @@ where
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(Event::Ended(result));
             }
+            if vital.take_diverted() {
+                return Poll::Ready(Event::Diverted);
+            }
             if !is_draining && draining.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Draining);
             }
@@ -236,6 +227,10 @@ where
         });
         match wait.await {
             Event::Ended(result) => break result.map_err(|why| why.to_string()),
+            Event::Diverted => {
+                let (stream, held) = torn(connection.into_parts());
+                return End::Diverted(stream, held);
+            }
             Event::Draining => {
                 is_draining = true;
                 Pin::new(&mut connection).graceful_shutdown();
@@ -243,9 +238,8 @@ where
             Event::Alarm => match vital.verdict(Instant::now(), &settings.deadlines) {
                 Verdict::KeepOn(until) => alarm.as_mut().reset(until),
                 Verdict::Park => {
-                    let parts = connection.into_parts();
-                    let (stream, held) = parts.io.into_inner().into_parts();
-                    return End::Parked(stream, joined(&parts.read_buf, held));
+                    let (stream, held) = torn(connection.into_parts());
+                    return End::Parked(stream, held);
                 }
                 Verdict::Overdue(refusal) => {
                     vital.refuse(refusal);
@@ -254,14 +248,20 @@ where
             },
         }
     };
-    let parts = connection.into_parts();
+    let (stream, held) = torn(connection.into_parts());
+    ended(stream, held, result, vital).await
+}
+
+/// Takes the parser off its stream; what was read and not used comes with it.
+fn torn<S, D: Detour, H>(parts: http1::Parts<TokioIo<Guard<S, D>>, H>) -> (S, BytesMut) {
     let (stream, held) = parts.io.into_inner().into_parts();
-    ended(stream, joined(&parts.read_buf, held), result, vital).await
+    (stream, joined(&parts.read_buf, held))
 }
 
 /// What a wait on a connection brought.
 enum Event {
     Ended(hyper::Result<()>),
+    Diverted,
     Draining,
     Alarm,
 }

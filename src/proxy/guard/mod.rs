@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub use framing::{Framing, Limits, Scanned};
 pub use parsed::check_parsed;
-pub use vital::{Deadlines, Verdict, Vital};
+pub use vital::{Deadlines, PARK_AFTER, Verdict, Vital};
 
 use crate::code::Code;
 
@@ -113,10 +113,29 @@ impl Refusal {
     }
 }
 
+/// Tells which requests are not the parser's, by their header sections.
+pub trait Detour {
+    /// Whether the request that `head` begins goes another way.
+    fn takes(&self, head: &[u8]) -> bool;
+}
+
+/// Every request is the parser's.
+impl Detour for () {
+    fn takes(&self, _head: &[u8]) -> bool {
+        false
+    }
+}
+
 /// A client's stream that gives the parser one clean request at a time.
 #[derive(Debug)]
-pub struct Guard<S> {
+pub struct Guard<S, D> {
     stream: S,
+    /// Which requests are kept back; nothing before the first has gone to the parser.
+    detour: D,
+    /// Whether the next request goes to the parser in any case.
+    must_pass: bool,
+    /// Whether the parser has nothing left to write.
+    is_flushed: bool,
     framing: Framing,
     /// Bytes that have been read and not passed on: the opening, an incomplete header section, or a
     /// pipelined request.
@@ -128,10 +147,27 @@ pub struct Guard<S> {
     vital: Arc<Vital>,
 }
 
-impl<S> Guard<S> {
-    /// Guards `stream`, of which the bytes in `held` have been read already.
-    pub fn new(stream: S, held: BytesMut, limits: Limits, vital: Arc<Vital>) -> Self {
-        Self { stream, framing: Framing::new(limits), held, scanned: 0, cleared: 0, vital }
+impl<S, D: Detour> Guard<S, D> {
+    /// Guards `stream`, of which the bytes in `held` have been read already. Requests that `detour`
+    /// takes are kept back, and the connection's vital signs say so; with `must_pass` not the first.
+    pub fn new(
+        stream: S,
+        (held, must_pass): (BytesMut, bool),
+        limits: Limits,
+        vital: Arc<Vital>,
+        detour: D,
+    ) -> Self {
+        Self {
+            stream,
+            detour,
+            must_pass,
+            is_flushed: true,
+            framing: Framing::new(limits),
+            held,
+            scanned: 0,
+            cleared: 0,
+            vital,
+        }
     }
 
     /// Gives back the stream and what was read from it and not passed on.
@@ -147,12 +183,32 @@ impl<S> Guard<S> {
         if !self.may_scan(waker) {
             return Poll::Pending;
         }
+        let is_new = self.scanned == 0 && self.framing.is_at_boundary();
         let fresh = self.held.get(self.scanned..).unwrap_or_default();
         self.scanned += scan(&mut self.framing, &self.vital, fresh)?;
-        if !self.framing.is_in_head() {
-            self.cleared = std::mem::take(&mut self.scanned);
+        if self.framing.is_in_head() {
+            return Poll::Ready(Ok(()));
         }
+        let scanned = std::mem::take(&mut self.scanned);
+        if is_new && self.diverts(self.held.get(..scanned).unwrap_or_default()) {
+            self.vital.divert();
+            return Poll::Pending;
+        }
+        self.pass(scanned);
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether a whole request goes another way. What the parser has still to write must not be
+    /// overtaken.
+    fn diverts(&self, head: &[u8]) -> bool {
+        let is_whole = self.framing.is_at_boundary();
+        is_whole && self.is_flushed && !self.must_pass && self.detour.takes(head)
+    }
+
+    /// Lets bytes from the front of what is held go to the parser.
+    fn pass(&mut self, count: usize) {
+        self.cleared = count;
+        (self.must_pass, self.is_flushed) = (false, false);
     }
 
     /// Whether the next byte may be looked at; if not, `waker` is woken when it may.
@@ -174,8 +230,16 @@ impl<S> Guard<S> {
         let fresh = buf.filled().get(before..).unwrap_or_default();
         let may_scan = self.may_scan(waker);
         if self.held.is_empty() && may_scan {
+            let is_new = self.framing.is_at_boundary();
             let taken = scan(&mut self.framing, &self.vital, fresh)?;
+            if is_new && self.diverts(fresh.get(..taken).unwrap_or_default()) {
+                self.held.extend_from_slice(fresh);
+                buf.set_filled(before);
+                self.vital.divert();
+                return Poll::Pending;
+            }
             if !self.framing.is_in_head() {
+                self.pass(0);
                 self.held.extend_from_slice(fresh.get(taken..).unwrap_or_default());
                 buf.set_filled(before + taken);
                 return Poll::Ready(Ok(true));
@@ -201,7 +265,7 @@ impl<S> Guard<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+impl<S: AsyncRead + Unpin, D: Detour + Unpin> AsyncRead for Guard<S, D> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -241,7 +305,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: AsyncWrite + Unpin, D: Detour + Unpin> AsyncWrite for Guard<S, D> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -253,7 +317,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        // The parser flushes when everything that it had is written.
+        self.is_flushed |= self.vital.in_flight() == 0;
+        result
     }
 
     /// Does nothing: the connection's owner shuts down, since it may have something left to say.

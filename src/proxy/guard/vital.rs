@@ -48,6 +48,8 @@ struct Signs {
     is_at_boundary: bool,
     is_waiting_for_bytes: bool,
     is_tunnel: bool,
+    /// Whether the request that was read last is not the parser's.
+    is_diverted: bool,
     /// Whether anything was written since the present request began.
     has_answered: bool,
     head_since: Instant,
@@ -64,7 +66,7 @@ struct Signs {
 
 /// An idle connection keeps its buffers this long, about 30 KiB. Waking it again costs a few
 /// microseconds, which nobody notices at fewer than ten requests a second.
-pub(super) const PARK_AFTER: Duration = Duration::from_millis(100);
+pub const PARK_AFTER: Duration = Duration::from_millis(100);
 
 impl Vital {
     /// Begins when the connection is accepted.
@@ -76,6 +78,7 @@ impl Vital {
             is_at_boundary: true,
             is_waiting_for_bytes: false,
             is_tunnel: false,
+            is_diverted: false,
             has_answered: false,
             head_since: now,
             last_event: now,
@@ -126,6 +129,16 @@ impl Vital {
     /// Whether the connection carries another protocol.
     pub fn is_tunnel(&self) -> bool {
         self.signs().is_tunnel
+    }
+
+    /// The guard keeps a request back that is not the parser's.
+    pub(super) fn divert(&self) {
+        self.signs().is_diverted = true;
+    }
+
+    /// Whether the guard keeps a request back that is not the parser's; told once.
+    pub fn take_diverted(&self) -> bool {
+        std::mem::take(&mut self.signs().is_diverted)
     }
 
     /// Whether the next request may go to the parser; if not, `waker` is woken when it may.

@@ -156,6 +156,14 @@ impl Error {
     }
 }
 
+/// What is known of a request before anything is changed.
+struct Observed {
+    seen: Seen,
+    evidence: Evidence,
+    client: Client,
+    host: Option<(HeaderValue, HostKind)>,
+}
+
 /// Makes requests normal.
 #[derive(Debug)]
 pub struct Normaliser {
@@ -188,19 +196,7 @@ impl Normaliser {
         peer: SocketAddr,
         journal: &mut Journal,
     ) -> Result<Seen, Error> {
-        let evidence = Evidence::gather(&self.settings, &self.rules, request);
-        let client = Client::find(&self.settings, &request.headers, peer);
-        let scheme = client.scheme(&self.settings, &request.headers);
-        let host = host::of(request)?;
-        let seen = Seen {
-            client: client.address,
-            client_port: client.port,
-            scheme,
-            host: host.as_ref().map_or(HostKind::Literal, |(_, kind)| *kind),
-            has_front_end: evidence.has_front_end,
-            is_upgrade: evidence.is_upgrade(request),
-            is_disputed: client.is_disputed(&self.settings, &request.headers),
-        };
+        let Observed { seen, evidence, client, host } = self.observe(request, peer)?;
         let headers = &mut request.headers;
         let (host, why) = self.host(host, &evidence, client);
         write(headers, HOST, host, why, journal);
@@ -213,11 +209,36 @@ impl Normaliser {
         write(
             headers,
             X_FORWARDED_PROTO,
-            HeaderValue::from_static(scheme.as_str()),
+            HeaderValue::from_static(seen.scheme.as_str()),
             "exactly one scheme, in lower case",
             journal,
         );
         Ok(seen)
+    }
+
+    /// What is known of a request that goes no further and so stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Normaliser::normalise`].
+    pub fn see(&self, request: &Parts, peer: SocketAddr) -> Result<Seen, Error> {
+        self.observe(request, peer).map(|observed| observed.seen)
+    }
+
+    fn observe(&self, request: &Parts, peer: SocketAddr) -> Result<Observed, Error> {
+        let evidence = Evidence::gather(&self.settings, &self.rules, request);
+        let client = Client::find(&self.settings, &request.headers, peer);
+        let host = host::of(request)?;
+        let seen = Seen {
+            client: client.address,
+            client_port: client.port,
+            scheme: client.scheme(&self.settings, &request.headers),
+            host: host.as_ref().map_or(HostKind::Literal, |(_, kind)| *kind),
+            has_front_end: evidence.has_front_end,
+            is_upgrade: evidence.is_upgrade(request),
+            is_disputed: client.is_disputed(&self.settings, &request.headers),
+        };
+        Ok(Observed { seen, evidence, client, host })
     }
 
     /// Decides the host that goes on, and why.
