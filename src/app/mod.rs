@@ -26,8 +26,8 @@ use crate::proxy::listen::{self, Colleague, HANDED_LIMIT, Handed, Share};
 use crate::proxy::normalise::Normaliser;
 use crate::proxy::upstream::{Asker, Common, Upstream};
 use crate::proxy::{Gateway, Witness};
-use crate::readiness::Phase;
-use crate::supervise::{self, Crew, Program, Sink};
+use crate::readiness::{Phase, Reason};
+use crate::supervise::{self, Crew, Program, Role, Sink};
 use crate::telemetry::{self, Counters, Output};
 use signals::Order;
 
@@ -268,6 +268,10 @@ async fn attend(
     (programs, mut signals): (Vec<Program>, Signals),
 ) -> Result<End, Error> {
     let sink = Sink { output: Arc::clone(&shared.reporter.output), format: config.log.format };
+    let readiness = &shared.common.readiness;
+    if programs.iter().any(|program| program.role == Role::Release) {
+        readiness.set(Phase::Starting(Reason::Releasing));
+    }
     let mut crew = if programs.is_empty() {
         Crew::nobody()
     } else {
@@ -275,10 +279,14 @@ async fn attend(
     };
     // It ends with the runtime.
     tokio::spawn(Keeper::new(Arc::clone(&shared.assets)).run());
-    let readiness = &shared.common.readiness;
     let (questions, upstream) = (config.questions.clone(), config.upstream.clone());
     let asker = Asker::new(questions, upstream, Arc::clone(&shared.common.pulse));
-    let mut asking = std::pin::pin!(asker.run(readiness));
+    // Until the release command has succeeded there is nobody to ask.
+    let released = crew.released();
+    let mut asking = std::pin::pin!(async {
+        released.await;
+        asker.run(readiness).await;
+    });
     let cause = loop {
         tokio::select! {
             () = &mut asking => {}

@@ -24,6 +24,8 @@ pub(super) struct Lead {
     pub(super) reaper: Arc<Reaper>,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) failure: mpsc::Sender<Error>,
+    /// Set when the release phase is over.
+    pub(super) release: watch::Sender<bool>,
     pub(super) web: Arc<Mutex<Option<Pid>>>,
 }
 
@@ -39,6 +41,7 @@ impl Lead {
             }
         }
         if *self.stage.borrow() == Stage::Run {
+            self.release.send_replace(true);
             let mut kept = JoinSet::new();
             for program in others {
                 kept.spawn(Arc::clone(&self).keep(program));

@@ -83,6 +83,7 @@ pub struct Crew {
     failures: mpsc::Receiver<Error>,
     work: JoinHandle<()>,
     web: Arc<Mutex<Option<Pid>>>,
+    released: watch::Receiver<bool>,
 }
 
 impl Crew {
@@ -93,6 +94,7 @@ impl Crew {
             failures: mpsc::channel(1).1,
             work: tokio::spawn(async {}),
             web: Arc::default(),
+            released: watch::channel(true).1,
         }
     }
 
@@ -105,10 +107,22 @@ impl Crew {
         let reaper = Reaper::start().map_err(Error::NoHandler)?;
         let (stage, stages) = watch::channel(Stage::Run);
         let (failure, failures) = mpsc::channel(1);
+        let (release, released) = watch::channel(false);
         let web = Arc::default();
-        let lead = Lead { settings, sink, reaper, stage: stages, failure, web: Arc::clone(&web) };
+        let lead =
+            Lead { settings, sink, reaper, stage: stages, failure, release, web: Arc::clone(&web) };
         let work = tokio::spawn(Arc::new(lead).run(programs));
-        Ok(Self { stage, failures, work, web })
+        Ok(Self { stage, failures, work, web, released })
+    }
+
+    /// Waits until the release command, if there is one, has succeeded; for ever if it does not.
+    pub fn released(&self) -> impl Future<Output = ()> + use<> {
+        let mut released = self.released.clone();
+        async move {
+            if released.wait_for(|released| *released).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Waits until forebay cannot go on for want of a child; for ever if that does not come.

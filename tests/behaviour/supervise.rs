@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Forebay, Start, eventually, fresh_directory, lives, run};
+use crate::support::{APP_SERVICE, Forebay, Start, eventually, fresh_directory, lives, run};
 
 const WEB: &str = "web: python3 web.py\n";
 
@@ -46,6 +46,23 @@ fn a_failed_release_ends_forebay_with_its_code_and_its_last_lines() {
         assert!(complaints.contains(part), "{part} is not in {complaints}");
     }
     assert!(forebay.children("web").is_empty());
+}
+
+#[test]
+fn a_container_is_not_killed_in_the_middle_of_its_release() {
+    let procfile = format!("{WEB}release: sleep 3\n");
+    let start = Start {
+        files: &[("Procfile", &procfile)],
+        flags: &["--start-limit", "1s"],
+        variables: APP_SERVICE,
+        ..Start::default()
+    };
+    let forebay = Forebay::run(&start);
+    let warm_up = "GET /robots933456.txt HTTP/1.1\r\nHost: 169.254.130.4:8000\r\n\r\n";
+    assert_eq!(forebay.exchange(warm_up).status, 200, "before the limit has passed");
+    assert!(forebay.children("web").is_empty());
+    forebay.wait_for_line("why", |line| line.contains("the release command runs"));
+    assert_eq!(forebay.get("/").text(), "ok", "a visitor waits until it really is there");
 }
 
 #[test]
