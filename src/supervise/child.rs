@@ -120,7 +120,7 @@ impl Child {
     }
 
     /// Reads what is left in the pipes. Where somebody who left the group holds them, he is read on.
-    async fn read_on(&mut self) {
+    pub(super) async fn read_on(&mut self) {
         if !self.reading.is_finished() {
             drop(timeout(LAST_LINES, &mut self.reading).await);
         }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -62,6 +62,7 @@ impl Lead {
             exit = child.attend(self.stage.clone(), program.role) => exit,
             () = deadline => {
                 child.kill().await;
+                child.read_on().await;
                 return Err(Error::ReleaseDeadline { command, lines: child.last_lines() });
             }
         };
@@ -170,23 +171,35 @@ impl Lead {
         child::reached(&mut self.stage.clone(), wanted).await;
     }
 
-    /// Ends the processes that had left their groups.
+    /// Ends the processes that had left their groups: each is told once, and killed at
+    /// [`Stage::Kill`].
     async fn end_strays(&self) {
         let mut told = Vec::new();
-        let end = Instant::now() + child::KILL_DEADLINE;
-        loop {
+        while *self.stage.borrow() < Stage::Kill {
             let strays = process::strays();
-            let is_to_be_killed = *self.stage.borrow() == Stage::Kill;
-            if strays.is_empty() || Instant::now() > end && is_to_be_killed {
+            if strays.is_empty() {
                 return;
             }
             for stray in strays {
-                if is_to_be_killed || !told.contains(&stray) {
+                if !told.contains(&stray) {
                     told.push(stray);
-                    process::end_stray(stray, is_to_be_killed);
+                    process::end_stray(stray, Signal::TERM);
                 }
             }
             sleep(child::PAUSE).await;
         }
+        let end = Instant::now() + child::KILL_DEADLINE;
+        while Instant::now() < end {
+            let strays = process::strays();
+            if strays.is_empty() {
+                return;
+            }
+            // Their own children become strays then.
+            for stray in strays {
+                process::end_stray(stray, Signal::KILL);
+            }
+            sleep(child::PAUSE).await;
+        }
+        tracing::error!("processes that left their groups cannot be killed");
     }
 }

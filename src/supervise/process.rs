@@ -99,8 +99,8 @@ pub(super) fn strays() -> Vec<Pid> {
 }
 
 /// Ends a process that leads no group of ours.
-pub(super) fn end_stray(process: Pid, is_to_be_killed: bool) {
-    let signal = if is_to_be_killed { Signal::KILL } else { Signal::TERM };
+pub(super) fn end_stray(process: Pid, signal: Signal) {
+    // It may have ended just now.
     let _ = kill_process(process, signal);
 }
 

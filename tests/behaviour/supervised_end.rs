@@ -130,7 +130,8 @@ fn no_grandchild_is_left_neither_in_the_group_nor_out_of_it() {
                   setsid sh -c 'echo $$ > outside; trap \"\" TERM; sleep 100; sleep 100' &\n\
                   exec python3 web.py\n";
     let files = [("Procfile", "web: sh start.sh"), ("start.sh", script)];
-    let flags = ["--drain-deadline", "1s"];
+    // Longer than the system may take to end what is killed.
+    let flags = ["--drain-deadline", "2500ms"];
     let mut forebay = Forebay::run(&Start { files: &files, flags: &flags, ..Start::default() });
     let left = [noted(&forebay, "inside"), noted(&forebay, "outside")];
     assert!(left.into_iter().all(lives));
