@@ -3,9 +3,7 @@
 # `startup.sh` under Configuration > General settings. The platform runs it at every start.
 set -eu
 
-# gunicorn gets a private socket; forebay owns the public port, PORT. Over the socket gunicorn
-# learns the client from the PROXY protocol, and REMOTE_ADDR is the visitor.
-socket=/tmp/gunicorn.sock
-gunicorn --bind "unix:$socket" --proxy-protocol v2 --workers 4 mysite.wsgi &
-
-exec ./forebay proxy --upstream "unix:$socket" --proxy-protocol v2 --concurrency 4 --host www.example.com
+# forebay owns the public port, PORT, and starts gunicorn behind a private socket. Over the socket
+# gunicorn learns the client from the PROXY protocol, and REMOTE_ADDR is the visitor.
+export FOREBAY_UPSTREAM=unix:/tmp/gunicorn.sock FOREBAY_PROXY_PROTOCOL=v2
+exec ./forebay run --host www.example.com -- gunicorn --proxy-protocol v2 --workers 4 mysite.wsgi

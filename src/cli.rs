@@ -3,6 +3,7 @@
 //! Owns: commands, flags, help texts.
 //! Must not know: what a setting does.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread;
@@ -26,6 +27,7 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
+        .subcommand(with_settings(run()))
         .subcommand(with_settings(
             Command::new("proxy")
                 .about("Stands in front of an application that is already started")
@@ -136,6 +138,26 @@ pub(crate) fn precompress(matches: &ArgMatches, watched: bool) -> precompress::S
     }
 }
 
+fn run() -> Command {
+    Command::new("run")
+        .about("Starts the application and stands in front of it")
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .help(
+                    "The program and its arguments; without it the Procfile of this directory, else \
+                     the Django site in it",
+                )
+                .num_args(0..)
+                .last(true)
+                .value_parser(value_parser!(OsString)),
+        )
+        .after_help(
+            "Example: forebay run -- gunicorn mysite.wsgi\n\
+             In a Procfile `release` runs first and `web` is what visitors are sent to.",
+        )
+}
+
 fn explain() -> Command {
     Command::new("explain")
         .about("Shows what is done to a raw request, and the exact bytes the application would get")
@@ -183,6 +205,11 @@ fn with_settings(command: Command) -> Command {
                 .action(action),
         )
     })
+}
+
+/// What stands behind `--`.
+pub(crate) fn words(matches: &ArgMatches) -> Vec<OsString> {
+    matches.get_many::<OsString>("command").into_iter().flatten().cloned().collect()
 }
 
 /// What the command line says about settings.

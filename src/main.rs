@@ -5,6 +5,7 @@
 
 mod cli;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
@@ -13,8 +14,9 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use forebay::app::{self, End};
-use forebay::config::{Config, Environment, Faults, Need};
-use forebay::{demo, explain, precompress};
+use forebay::config::{Config, Environment, Faults, Flags, Need};
+use forebay::launch::Variables;
+use forebay::{demo, explain, precompress, site};
 
 /// Everything that ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,8 @@ enum Failure {
     Settings(#[from] Faults),
     #[error(transparent)]
     App(#[from] app::Error),
+    #[error(transparent)]
+    Site(#[from] site::Error),
     #[error(transparent)]
     Explain(#[from] explain::Error),
     #[error(transparent)]
@@ -40,13 +44,16 @@ impl Failure {
             Self::Settings(_) | Self::Read { .. } => 2,
             Self::Explain(why) if why.is_the_requests_fault() => 2,
             Self::Precompress(why) if why.is_the_command_lines_fault() => 2,
-            Self::App(_) | Self::Explain(_) | Self::Precompress(_) | Self::Write(_) => 1,
+            Self::App(why) => why.code(),
+            Self::Site(why) => why.code(),
+            Self::Explain(_) | Self::Precompress(_) | Self::Write(_) => 1,
         }
     }
 
     fn mend(&self) -> Option<String> {
         match self {
             Self::App(why) => Some(why.mend()),
+            Self::Site(why) => why.mend(),
             Self::Explain(why) => Some(why.mend()),
             Self::Precompress(why) => Some(why.mend()),
             Self::Read { .. } => Some("name a file that holds one raw request".to_owned()),
@@ -90,17 +97,20 @@ fn complain(failure: &dyn std::error::Error, mend: Option<String>) {
 }
 
 fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let environment = environment();
+    let variables: Variables = std::env::vars_os().collect();
+    let environment = environment(&variables);
     match matches.subcommand() {
         Some(("proxy", matches)) => {
             let config = Config::load(cli::flags(matches), &environment, Need::Upstream)?;
             Ok(code_of(app::run(&config, None)?))
         }
+        Some(("run", matches)) => {
+            let command = cli::words(matches);
+            let flags = flags_for_people(matches, &environment);
+            Ok(code_of(site::run(&flags, &command, &variables, &environment)?))
+        }
         Some(("demo", matches)) => {
-            let mut flags = cli::flags(matches);
-            if io::stdout().is_terminal() && !environment.contains_key("FOREBAY_LOG") {
-                flags.settings.entry("log").or_insert_with(|| vec!["text".to_owned()]);
-            }
+            let flags = flags_for_people(matches, &environment);
             let config = Config::load(flags, &environment, Need::NoUpstream)?;
             let port = config.listen.port();
             // Beside the log, for whoever started it; the demo runs without it as well.
@@ -133,6 +143,15 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The flags, with a log for people where standard output is a terminal and nobody says otherwise.
+fn flags_for_people(matches: &ArgMatches, environment: &Environment) -> Flags {
+    let mut flags = cli::flags(matches);
+    if io::stdout().is_terminal() && !environment.contains_key("FOREBAY_LOG") {
+        flags.settings.entry("log").or_insert_with(|| vec!["text".to_owned()]);
+    }
+    flags
+}
+
 fn explain_request(matches: &ArgMatches, environment: &Environment) -> Result<ExitCode, Failure> {
     let config = Config::load(cli::flags(matches), environment, Need::NoUpstream)?;
     let peer = matches.get_one::<String>("peer").map(String::as_str);
@@ -158,11 +177,10 @@ fn read(name: &str, source: io::Result<impl io::Read>) -> Result<Vec<u8>, Failur
     Ok(raw)
 }
 
-/// The environment; a variable that is not Unicode is none of forebay's.
-fn environment() -> Environment {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// The environment for settings; a variable that is not Unicode is none of forebay's.
+fn environment(variables: &Variables) -> Environment {
+    let text = |text: &OsString| text.to_str().map(str::to_owned);
+    variables.iter().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
 }
 
 fn code_of(end: End) -> ExitCode {

@@ -28,7 +28,10 @@ impl Phase {
     pub fn holds_visitors(&self) -> bool {
         match self {
             Self::Starting(reason) => {
-                matches!(reason, Reason::NotAsked | Reason::NotListening | Reason::Silent)
+                matches!(
+                    reason,
+                    Reason::NotAsked | Reason::Releasing | Reason::NotListening | Reason::Silent
+                )
             }
             Self::Failed(reason) => matches!(reason, Reason::NotListening | Reason::Returning),
             Self::Ready | Self::Draining => false,
@@ -41,6 +44,8 @@ impl Phase {
 pub enum Reason {
     /// Nobody has asked yet.
     NotAsked,
+    /// The release command runs; the application is started afterwards.
+    Releasing,
     /// Nothing listens at the upstream address.
     NotListening,
     /// It accepts connections and does not answer.
@@ -56,9 +61,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether a process is at work behind the upstream address.
+    /// Whether a process is at work for the application.
     pub fn shows_life(self) -> bool {
-        matches!(self, Self::Silent | Self::Answered(_) | Self::NotHttp | Self::Returning)
+        matches!(
+            self,
+            Self::Releasing | Self::Silent | Self::Answered(_) | Self::NotHttp | Self::Returning
+        )
     }
 }
 
@@ -66,6 +74,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAsked => f.write_str("not asked yet"),
+            Self::Releasing => f.write_str("the release command runs"),
             Self::NotListening => f.write_str("nothing listens at the upstream address"),
             Self::Silent => f.write_str("it accepts connections and does not answer"),
             Self::Answered(status) => write!(f, "it answered {status}"),
@@ -130,6 +139,8 @@ impl Readiness {
         self.phase.send_if_modified(|phase| {
             let next = match phase {
                 Phase::Ready | Phase::Failed(_) => Phase::Failed(Reason::NotListening),
+                // Then nothing can.
+                Phase::Starting(Reason::Releasing) => Phase::Starting(Reason::Releasing),
                 Phase::Starting(_) => Phase::Starting(Reason::NotListening),
                 Phase::Draining => return false,
             };
@@ -188,6 +199,7 @@ mod tests {
             Phase::Ready,
             Phase::Starting(Reason::NotAsked),
             Phase::Starting(Reason::Answered(500)),
+            Phase::Starting(Reason::Releasing),
             Phase::Failed(Reason::Silent),
         ] {
             let readiness = Readiness::new();

@@ -19,13 +19,14 @@ use http::HeaderValue;
 
 pub use fault::{Fault, Faults, Trouble};
 pub use setting::{SETTINGS, Setting};
-pub use source::{Environment, Flags, Origin, Shown};
+pub use source::{Derived, Environment, Flags, Origin, Shown};
 
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Platform};
 use crate::proxy::probe::Probes;
 use crate::proxy::route;
 use crate::proxy::upstream::{self, Questions, queue};
 use crate::proxy::{assets, compress, connection, intake, send_file, spool};
+use crate::supervise;
 use crate::telemetry;
 use source::Sources;
 
@@ -64,6 +65,10 @@ pub struct Config {
     pub compress: compress::Settings,
     /// What the application is asked.
     pub questions: Questions,
+    /// What children obey.
+    pub supervise: supervise::Settings,
+    /// The processes without which `forebay run` ends, beside the web process.
+    pub essential: Vec<String>,
     /// What the log obeys.
     pub log: telemetry::Settings,
     shown: Vec<Shown>,
@@ -85,6 +90,20 @@ impl Config {
     ///
     /// [`Faults`], with every setting that cannot be obeyed.
     pub fn load(flags: Flags, environment: &Environment, need: Need) -> Result<Self, Faults> {
+        Self::load_with(flags, environment, need, &[])
+    }
+
+    /// The same, with texts that hold where nobody wrote one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load_with(
+        flags: Flags,
+        environment: &Environment,
+        need: Need,
+        derived: &[Derived],
+    ) -> Result<Self, Faults> {
         let mut sources = Sources::collect(flags, environment);
         if let Some((name, variable)) = platform::detect(environment) {
             sources.platform_default("platform", name.to_owned(), variable);
@@ -93,6 +112,9 @@ impl Config {
         let platform = platform.unwrap_or(Platform::None);
         for (name, text, variable) in platform::defaults(platform, environment) {
             sources.platform_default(name, text, variable);
+        }
+        for derived in derived {
+            sources.default(derived.clone());
         }
         let config = Self::build(&mut sources, platform, need);
         match config {
@@ -123,6 +145,8 @@ impl Config {
         let send_file = read::send_file(sources);
         let assets = read::assets(sources, routes.as_ref());
         let compress = read::compress(sources);
+        let supervise = read::supervise(sources);
+        let essential = sources.read_all("essential", |text| Ok(text.to_owned()));
         let ready_interval = sources.read("ready-interval", value::deadline);
         let ready_deadline = sources.read("ready-deadline", value::deadline);
         let log = read::log(sources);
@@ -153,6 +177,8 @@ impl Config {
                 deadline: ready_deadline?,
             },
             routes,
+            supervise: supervise?,
+            essential: essential?,
             log: log?,
             shown: Vec::new(),
         })
@@ -164,10 +190,12 @@ impl Config {
         shown.map_or_else(|| "default".to_owned(), |shown| shown.origin.to_string())
     }
 
-    /// Whether the operator chose a setting, and not the platform or a default.
-    fn is_chosen(&self, name: &str) -> bool {
+    /// Whether the operator chose a setting, and not the platform, the site or a default.
+    pub fn is_chosen(&self, name: &str) -> bool {
         let shown = self.shown.iter().find(|shown| shown.name == name);
-        shown.is_some_and(|shown| !matches!(shown.origin, Origin::Platform(_) | Origin::Default))
+        shown.is_some_and(|shown| {
+            matches!(shown.origin, Origin::Flag(_) | Origin::Variable(_) | Origin::File(_))
+        })
     }
 
     /// Every setting, its value and where it comes from.

@@ -16,6 +16,7 @@ use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, S
 use crate::proxy::route::{self, AlwaysOn};
 use crate::proxy::upstream::{self, Address, queue};
 use crate::proxy::{compress, connection, proxy_protocol, send_file, spool, tunnel};
+use crate::supervise;
 use crate::telemetry::{self, Format};
 
 pub(super) fn connection(sources: &mut Sources) -> Option<connection::Settings> {
@@ -132,6 +133,17 @@ pub(super) fn upstream(
         },
         keep_alive: keep_alive?,
         proxy_protocol: proxy_protocol?,
+    })
+}
+
+pub(super) fn supervise(sources: &mut Sources) -> Option<supervise::Settings> {
+    let crash_limit = sources.read("crash-limit", value::count::<1, 1000>);
+    let crash_window = sources.read("crash-window", value::deadline);
+    let release_deadline = sources.read("release-deadline", value::deadline);
+    Some(supervise::Settings {
+        crash_limit: u32::try_from(crash_limit?).ok()?,
+        crash_window: crash_window?,
+        release_deadline: release_deadline?,
     })
 }
 

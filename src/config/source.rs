@@ -33,6 +33,10 @@ pub enum Origin {
     File(PathBuf),
     /// A variable that the platform sets.
     Platform(&'static str),
+    /// The command that `forebay run` starts, or the choice of a place for it.
+    Command,
+    /// What Django's settings say.
+    Django,
     /// Nobody wrote anything.
     Default,
 }
@@ -44,9 +48,22 @@ impl fmt::Display for Origin {
             Self::Variable(name) => f.write_str(name),
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Platform(name) => write!(f, "{name} (platform)"),
+            Self::Command => f.write_str("the start command"),
+            Self::Django => f.write_str("Django's settings"),
             Self::Default => f.write_str("default"),
         }
     }
+}
+
+/// A text that holds when nobody wrote one, and that is found out at the start.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Derived {
+    /// The setting's name.
+    pub name: &'static str,
+    /// The text.
+    pub text: String,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// A setting in force.
@@ -113,12 +130,17 @@ impl Sources {
         text: String,
         variable: &'static str,
     ) {
-        let shown = self.shown.iter_mut().find(|shown| shown.name == name);
+        self.default(Derived { name, text, origin: Origin::Platform(variable) });
+    }
+
+    /// Puts a text in the place of a default, and of nothing else.
+    pub(super) fn default(&mut self, derived: Derived) {
+        let shown = self.shown.iter_mut().find(|shown| shown.name == derived.name);
         if let Some(shown) = shown
             && shown.origin == Origin::Default
         {
-            shown.values = vec![text];
-            shown.origin = Origin::Platform(variable);
+            shown.values = vec![derived.text];
+            shown.origin = derived.origin;
         }
     }
 

@@ -140,3 +140,24 @@ fn a_service_of_kubernetes_with_our_name_is_no_setting() {
     assert!(load("", &format!("KUBERNETES_SERVICE_HOST=10.0.0.1\n{service}")).is_ok());
     assert!(load("", service).is_err());
 }
+
+#[test]
+fn what_the_site_says_holds_where_nobody_wrote_anything() {
+    let derived = [
+        Derived { name: "concurrency", text: "4".to_owned(), origin: Origin::Command },
+        Derived { name: "static", text: "/static/=/srv".to_owned(), origin: Origin::Django },
+    ];
+    let load = |variables: &str| {
+        let environment = pairs(variables).collect();
+        Config::load_with(Flags::default(), &environment, Need::NoUpstream, &derived).unwrap()
+    };
+    let config = load("");
+    assert_eq!(config.origin_of("concurrency"), "the start command");
+    assert_eq!(config.origin_of("static"), "Django's settings");
+    assert_eq!(config.queue.concurrency, 4);
+    assert!(!config.is_chosen("static"));
+    let config = load("FOREBAY_CONCURRENCY=9\nFOREBAY_STATIC=/x/=/y");
+    assert_eq!(config.origin_of("concurrency"), "FOREBAY_CONCURRENCY");
+    assert_eq!(config.queue.concurrency, 9);
+    assert!(config.is_chosen("static"));
+}

@@ -300,7 +300,7 @@ fn milliseconds(time: Duration) -> f64 {
 }
 
 /// Writes a member with a comma behind it; what is not UTF-8 becomes U+FFFD.
-fn string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(super) fn string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":\"");

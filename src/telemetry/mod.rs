@@ -4,6 +4,7 @@
 //! Must not know: what a number means.
 
 mod access;
+mod child;
 mod counters;
 mod output;
 
@@ -13,6 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use access::{Record, Times, Tunnel};
+pub use child::{Level, Said, redacted};
 pub use counters::Counters;
 pub use output::{Output, Writer};
 

@@ -17,6 +17,8 @@ mod listen;
 mod http2;
 mod http2_floods;
 mod drain;
+mod supervise;
+mod supervised_end;
 mod upstream;
 mod buffering;
 mod spool;

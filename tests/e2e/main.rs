@@ -21,6 +21,7 @@ mod media;
 mod whitenoise;
 mod static_site;
 mod lifecycle;
+mod run;
 mod keep_alive;
 mod chaos;
 mod demo;

@@ -6,6 +6,7 @@
 mod platform;
 mod application;
 mod content;
+mod children;
 mod clients;
 
 use std::sync::LazyLock;
@@ -54,8 +55,10 @@ const fn many(
 }
 
 /// Every setting.
-pub static SETTINGS: LazyLock<Vec<Setting>> =
-    LazyLock::new(|| [platform::LIST, application::LIST, content::LIST, clients::LIST].concat());
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let lists = [platform::LIST, application::LIST, content::LIST, children::LIST, clients::LIST];
+    lists.concat()
+});
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,49 @@ pub(crate) struct Forebay {
     address: SocketAddr,
     log: Arc<Watched<Log>>,
     complaints: Arc<Watched<String>>,
+    directory: PathBuf,
+    has_children: bool,
 }
+
+/// `forebay run`, to be started in a directory of its own.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Start<'a> {
+    /// The files of the directory; [`WEB`] is there in any case, as `web.py`.
+    pub files: &'a [(&'a str, &'a str)],
+    /// Flags before `--`.
+    pub flags: &'a [&'a str],
+    /// The command behind `--`.
+    pub command: &'a [&'a str],
+    /// More variables than PATH.
+    pub variables: &'a [(&'a str, &'a str)],
+    /// A program that starts forebay.
+    pub within: &'a [&'a str],
+}
+
+/// A web process that says `ok`, and what it is told.
+const WEB: &str = r#"
+import os, signal, sys
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_):
+        pass
+
+def end(*_):
+    print("web was told", flush=True)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
+ThreadingTCPServer.allow_reuse_address = True
+ThreadingTCPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
 
 /// What it wrote to standard output.
 #[derive(Debug, Default)]
@@ -72,13 +114,39 @@ impl Forebay {
         Self::spawn(command, &[])
     }
 
+    /// `forebay run`.
+    pub(crate) fn run(start: &Start<'_>) -> Self {
+        let directory = fresh_directory();
+        for (name, text) in start.files.iter().chain(&[("web.py", WEB)]) {
+            std::fs::write(directory.join(name), text).unwrap();
+        }
+        let forebay = [env!("CARGO_BIN_EXE_forebay"), "run"];
+        let words = start.within.iter().chain(&forebay).chain(start.flags);
+        let mut words = words.copied();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(["--ready-interval", "1h", "--listen", "127.0.0.1:0"]);
+        if !start.command.is_empty() {
+            command.arg("--").args(start.command);
+        }
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command.envs(start.variables.iter().copied());
+        let mut forebay = Self::begin(command, directory);
+        forebay.has_children = true;
+        forebay
+    }
+
     fn spawn(mut command: Command, variables: &[(&str, &str)]) -> Self {
         // One question suffices: the tests that look at readiness set a shorter interval.
         if !command.get_args().any(|argument| argument == "--ready-interval") {
             command.args(["--ready-interval", "1h"]);
         }
         command.args(["--listen", "127.0.0.1:0"]);
-        command.env_clear().envs(variables.iter().copied()).current_dir(fresh_directory());
+        command.env_clear().envs(variables.iter().copied());
+        Self::begin(command, fresh_directory())
+    }
+
+    fn begin(mut command: Command, directory: PathBuf) -> Self {
+        command.current_dir(&directory);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Watched::<Log>::default());
@@ -92,13 +160,45 @@ impl Forebay {
             let start = rest.find(|letter: char| letter.is_ascii_digit())?;
             rest[start..].split(['"', ' ']).next()?.parse().ok()
         });
-        Self { child, address, log, complaints }
+        Self { child, address, log, complaints, directory, has_children: false }
     }
 
     /// Waits until it knows that the application is ready.
     pub(crate) fn ready(self) -> Self {
         self.wait_for_line("ready", |line| line.contains("the application is ready"));
         self
+    }
+
+    /// The directory that it runs in.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        &self.directory
+    }
+
+    /// The children that it started under a name, by its log, in order.
+    pub(crate) fn children(&self, name: &str) -> Vec<i64> {
+        let lines = self.lines();
+        let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let started = lines.filter(|line| line["message"] == "started" && line["process"] == name);
+        started.filter_map(|line| line["pid"].as_i64()).collect()
+    }
+
+    /// Waits until a child has been started so often; returns the last one.
+    pub(crate) fn wait_for_child(&self, name: &str, count: usize) -> i64 {
+        super::eventually(name, || self.children(name).get(count - 1).copied())
+    }
+
+    /// What a child said so far.
+    pub(crate) fn said(&self, process: &str) -> Vec<Value> {
+        let lines = self.lines();
+        let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["process"] == process && line["stream"].is_string()).collect()
+    }
+
+    /// Waits until a child says something.
+    pub(crate) fn wait_for_word(&self, process: &str, word: &str) {
+        super::eventually(word, || {
+            self.said(process).iter().any(|line| line["message"] == word).then_some(())
+        });
     }
 
     /// Its process.
@@ -207,6 +307,12 @@ impl Forebay {
 
 impl Drop for Forebay {
     fn drop(&mut self) {
+        if self.has_children && self.is_running() {
+            // The second one ends it and its children at once.
+            self.signal("TERM");
+            self.signal("INT");
+            super::eventually("it ends", || (!self.is_running()).then_some(()));
+        }
         // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());

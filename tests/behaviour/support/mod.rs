@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(crate) use application::{Application, OK, Visit};
-pub(crate) use forebay::{APP_SERVICE, Forebay, STREAMING, run};
+pub(crate) use forebay::{APP_SERVICE, Forebay, STREAMING, Start, run};
 pub(crate) use http2::Http2;
 pub(crate) use wire::{Answer, Wire};
 
@@ -103,6 +103,12 @@ pub(crate) fn fresh_directory() -> PathBuf {
     let path = std::env::temp_dir().join(format!("fb-{}-{number}", std::process::id()));
     std::fs::create_dir_all(&path).unwrap();
     path
+}
+
+/// Whether a process is there and has not ended.
+pub(crate) fn lives(process: i64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// Bytes as text, for messages and for what is plain ASCII anyway.

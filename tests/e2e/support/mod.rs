@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod forebay;
 pub(crate) mod front_end;
+pub(crate) mod start;
 pub(crate) mod gate;
 pub(crate) mod process;
 pub(crate) mod site;

@@ -1,20 +1,23 @@
 //! Builds every part from the configuration and runs them: the order of start, the order of drain.
 //!
-//! Owns: threads, runtimes, signals, the two orders.
+//! Owns: threads, runtimes, the two orders.
 //! Must not know: how any part works. It holds no decision of its own.
+
+mod signals;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::Config;
+use crate::launch;
 use crate::proxy::assets::{Assets, Keeper};
 use crate::proxy::body::Reporter;
 use crate::proxy::compress::Compressor;
@@ -23,8 +26,12 @@ use crate::proxy::listen::{self, Colleague, HANDED_LIMIT, Handed, Share};
 use crate::proxy::normalise::Normaliser;
 use crate::proxy::upstream::{Asker, Common, Upstream};
 use crate::proxy::{Gateway, Witness};
-use crate::readiness::Phase;
+use crate::readiness::{Phase, Reason};
+use crate::supervise::{self, Crew, Program, Role, Sink};
 use crate::telemetry::{self, Counters, Output};
+use signals::Order;
+
+pub use signals::Signals;
 
 /// Why forebay cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +54,20 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The children cannot go on.
+    #[error(transparent)]
+    Children(#[from] supervise::Error),
 }
 
 impl Error {
+    /// The exit code: that of the child, where it is one's fault.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Listen { .. } | Self::System { .. } => 1,
+            Self::Children(why) => why.code(),
+        }
+    }
+
     /// What to do next.
     pub fn mend(&self) -> String {
         match self {
@@ -63,6 +81,7 @@ impl Error {
             Self::Listen { .. } => {
                 "set --listen to an address of this machine and a port of 1024 or above".to_owned()
             }
+            Self::Children(why) => why.mend(),
             Self::System { .. } => "raise the limits of the container (ulimit, pids)".to_owned(),
         }
     }
@@ -94,6 +113,36 @@ struct Shared {
 ///
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
+    run_with(config, witness, Site { programs: Vec::new(), announce: || {}, signals: None })
+}
+
+/// What `forebay run` has beside the proxy.
+#[derive(Debug)]
+pub struct Site<A> {
+    /// What is to be started.
+    pub programs: Vec<Program>,
+    /// Says what was found out before there was a log.
+    pub announce: A,
+    /// The signals, if they are caught already.
+    pub signals: Option<Signals>,
+}
+
+/// Runs `forebay run` until it is told to stop, or a child that it needs is lost; no child is left
+/// then.
+///
+/// # Errors
+///
+/// [`Error`] when it cannot start, and [`Error::Children`].
+pub fn run_site(config: &Config, site: Site<impl FnOnce()>) -> Result<End, Error> {
+    run_with(config, None, site)
+}
+
+fn run_with(
+    config: &Config,
+    witness: Option<Arc<Witness>>,
+    site: Site<impl FnOnce()>,
+) -> Result<End, Error> {
+    let Site { programs, announce, signals } = site;
     let (output, writer) = Output::start(io::stdout())
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);
@@ -109,12 +158,18 @@ pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error>
         witness,
     };
     config.announce(listener.local_addr().unwrap_or(config.listen));
+    announce();
     let finished = start_threads(config, &shared, listener)?;
-    let end = control.block_on(supervise(config, &shared, finished))?;
-    tell_the_end(&shared, end);
+    let end = control.block_on(async {
+        let signals = signals.map_or_else(|| Signals::catch(false), Ok);
+        let signals = signals.map_err(|source| Error::System { what: "signal handler", source })?;
+        attend(config, &shared, finished, (programs, signals)).await
+    });
+    tell_the_end(&shared, end.as_ref().is_ok_and(|end| *end == End::Drained));
     drop(writer);
-    // The threads that are left, if any, end with the process.
-    Ok(end)
+    // The threads that are left, if any, end with the process: a share that hangs must not hold it.
+    control.shutdown_background();
+    end
 }
 
 fn runtime() -> Result<Runtime, Error> {
@@ -206,44 +261,92 @@ fn share(config: &Config, shared: &Shared, open: Arc<AtomicU64>) -> Share {
     Share { gateway: Arc::new(gateway), settings: config.connection, open }
 }
 
-/// Finds out readiness until a signal comes, then drains.
-async fn supervise(
+/// Finds out readiness, and keeps the children, until a signal comes or a child is lost; then drains.
+async fn attend(
     config: &Config,
     shared: &Shared,
     mut finished: mpsc::Receiver<()>,
+    (programs, mut signals): (Vec<Program>, Signals),
 ) -> Result<End, Error> {
-    let no_signals = |source| Error::System { what: "signal handler", source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let sink = Sink { output: Arc::clone(&shared.reporter.output), format: config.log.format };
+    let readiness = &shared.common.readiness;
+    if programs.iter().any(|program| program.role == Role::Release) {
+        readiness.set(Phase::Starting(Reason::Releasing));
+    }
+    let mut crew = if programs.is_empty() {
+        Crew::nobody()
+    } else {
+        Crew::start(programs, config.supervise, sink)?
+    };
     // It ends with the runtime.
     tokio::spawn(Keeper::new(Arc::clone(&shared.assets)).run());
     let (questions, upstream) = (config.questions.clone(), config.upstream.clone());
     let asker = Asker::new(questions, upstream, Arc::clone(&shared.common.pulse));
-    tokio::select! {
-        () = asker.run(&shared.common.readiness) => {}
-        () = either(&mut terminate, &mut interrupt) => {}
-        // Only when a thread could not work at all.
-        _ = finished.recv() => return Ok(End::Cut),
-    }
+    // Until the release command has succeeded there is nobody to ask.
+    let released = crew.released();
+    let mut asking = std::pin::pin!(async {
+        released.await;
+        asker.run(readiness).await;
+    });
+    let cause = loop {
+        tokio::select! {
+            () = &mut asking => {}
+            order = signals.next() => match order {
+                Order::Reload => crew.reload(launch::reloads_at_hang_up),
+                Order::Stop => break Cause::Told,
+            },
+            why = crew.failed() => break Cause::Child(why),
+            _ = finished.recv() => break Cause::Thread,
+        }
+    };
     let deadline = config.drain_deadline;
-    tracing::info!(deadline_ms = deadline.as_millis(), "told to stop: draining");
-    shared.common.readiness.set(Phase::Draining);
-    let drained = timeout(deadline, finished.recv());
-    Ok(tokio::select! {
-        drained = drained => if drained.is_ok() { End::Drained } else { End::Cut },
-        () = either(&mut terminate, &mut interrupt) => End::Cut,
-    })
+    match &cause {
+        Cause::Told => tracing::info!(deadline_ms = deadline.as_millis(), "told to stop: draining"),
+        Cause::Child(why) => tracing::error!(%why, mend = why.mend(), "cannot go on: draining"),
+        // It has said why.
+        Cause::Thread => {}
+    }
+    readiness.set(Phase::Draining);
+    let end = tokio::select! {
+        is_drained = drain(deadline, &mut finished, &mut crew) => {
+            if is_drained { End::Drained } else { End::Cut }
+        }
+        () = signals.stop() => End::Cut,
+    };
+    crew.kill();
+    crew.gone().await;
+    match cause {
+        Cause::Told => Ok(end),
+        Cause::Child(why) => Err(why.into()),
+        Cause::Thread => Ok(End::Cut),
+    }
 }
 
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Why forebay ends.
+enum Cause {
+    /// By a signal.
+    Told,
+    /// A child is lost.
+    Child(supervise::Error),
+    /// A data thread could not work at all.
+    Thread,
+}
+
+/// Lets requests end and then the application, all within the deadline; returns whether all did.
+///
+/// Workers are told at once. The application is told when no request is left, or so early that it
+/// can still end what it has begun.
+async fn drain(deadline: Duration, finished: &mut mpsc::Receiver<()>, crew: &mut Crew) -> bool {
+    let end = Instant::now() + deadline;
+    crew.stop_others();
+    let is_early = timeout_at(end - RESERVE.min(deadline / 4), finished.recv()).await.is_ok();
+    crew.stop_all();
+    let is_drained = is_early || timeout_at(end, finished.recv()).await.is_ok();
+    timeout_at(end, crew.gone()).await.is_ok() && is_drained
 }
 
 /// The last line of the log: what was done, and each code that was given.
-fn tell_the_end(shared: &Shared, end: End) {
+fn tell_the_end(shared: &Shared, is_drained: bool) {
     let counters = &shared.reporter.counters;
     let codes: Vec<_> =
         counters.codes().map(|(code, count)| format!("{} {count}", code.id())).collect();
@@ -251,22 +354,24 @@ fn tell_the_end(shared: &Shared, end: End) {
     let Common { queue, pulse, .. } = &shared.common;
     let (queued, held, repeated) = (queue.queued(), queue.held(), pulse.repeats());
     let codes = codes.join(", ");
-    match end {
-        End::Drained => tracing::info!(requests, codes, queued, held, repeated, "stopped"),
-        End::Cut => {
-            let open = counters.connections.load(Ordering::Relaxed);
-            tracing::warn!(
-                requests,
-                codes,
-                queued,
-                held,
-                repeated,
-                cut_connections = open,
-                "stopped before all had ended"
-            );
-        }
+    if is_drained {
+        tracing::info!(requests, codes, queued, held, repeated, "stopped");
+    } else {
+        let open = counters.connections.load(Ordering::Relaxed);
+        tracing::warn!(
+            requests,
+            codes,
+            queued,
+            held,
+            repeated,
+            cut_connections = open,
+            "stopped before all had ended"
+        );
     }
 }
+
+/// The most of the drain deadline that is kept for the application's own end.
+const RESERVE: Duration = Duration::from_secs(1);
 
 /// The threads of each runtime for what blocks: looking up names, reading and writing files. They end
 /// when they are idle. A share that hangs keeps one for each read that was given up.

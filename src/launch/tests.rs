@@ -1,0 +1,110 @@
+use super::*;
+
+fn os(text: &str) -> OsString {
+    text.into()
+}
+
+fn place() -> Place {
+    Place::Tcp { host: "127.0.0.1".to_owned(), port: 8001 }
+}
+
+/// What is found in a directory with these files, and with these variables.
+fn find(
+    files: &[(&str, &str)],
+    variables: &[(&str, &str)],
+    command: &[&str],
+    essential: &[&str],
+) -> Result<Launch, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let command: Vec<_> = command.iter().map(|word| os(word)).collect();
+    let essential: Vec<_> = essential.iter().map(|name| (*name).to_owned()).collect();
+    Launch::find(&Wish {
+        command: &command,
+        directory: folder.path(),
+        variables: &variables.iter().map(|(name, value)| (os(name), os(value))).collect(),
+        place: &place(),
+        essential: &essential,
+    })
+}
+
+fn line(program: &Program) -> String {
+    program.words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+fn variable<'a>(program: &'a Program, name: &str) -> Option<&'a str> {
+    let (_, value) = program.variables.iter().find(|(found, _)| found == name)?;
+    value.to_str()
+}
+
+const PROCFILE: &str = "release: python manage.py migrate
+web: gunicorn mysite.wsgi --bind 0.0.0.0:$PORT --workers ${WEB_CONCURRENCY:-3}
+worker: cd src && celery -A mysite worker
+beat: celery -A mysite beat -b $BROKER
+";
+
+#[test]
+fn a_procfile_gives_each_process_its_words_its_role_and_the_web_process_its_port() {
+    let variables = [("PORT", "8000"), ("BROKER", "amqp://me:pw@h/$x y")];
+    let launch = find(&[("Procfile", PROCFILE)], &variables, &[], &["beat"]).unwrap();
+    assert_eq!(launch.found, Found::Procfile);
+    let roles: Vec<_> = launch.programs.iter().map(|program| program.role).collect();
+    assert_eq!(roles, [Role::Release, Role::Web, Role::Other, Role::Essential]);
+    let [release, web, worker, beat] = &launch.programs[..] else { panic!() };
+    assert_eq!(line(release), "python manage.py migrate");
+    assert_eq!(line(web), "gunicorn --bind 127.0.0.1:8001 mysite.wsgi --workers 3");
+    assert_eq!(variable(web, "PORT"), Some("8001"));
+    assert_eq!(worker.words, ["sh", "-c", "cd src && celery -A mysite worker"].map(os));
+    assert!(worker.variables.is_empty() && release.variables.is_empty());
+    assert_eq!(line(beat), "celery -A mysite beat -b amqp://me:pw@h/$x y");
+    assert_eq!(beat.written, "celery -A mysite beat -b $BROKER", "the log has no value");
+    assert_eq!(launch.concurrency, Some(3));
+    assert_eq!(launch.question.module.as_deref(), Some("mysite.wsgi"));
+}
+
+#[test]
+fn a_command_is_taken_as_it_is_and_shows_no_password() {
+    let words = ["./start.sh", "a b", "$PORT", "redis://:pw@h"];
+    let launch = find(&[("Procfile", PROCFILE)], &[], &words, &[]).unwrap();
+    assert_eq!(launch.found, Found::CommandLine);
+    let [web] = &launch.programs[..] else { panic!() };
+    assert_eq!(web.words, words.map(os));
+    assert_eq!(web.written, "./start.sh 'a b' '$PORT' redis://[redacted]@h");
+    assert_eq!(variable(web, "PORT"), Some("8001"));
+    assert_eq!(variable(web, "GUNICORN_CMD_ARGS"), Some("--bind 127.0.0.1:8001"));
+    assert_eq!(launch.concurrency, None);
+}
+
+#[test]
+fn concurrency_is_unknown_where_gunicorn_is_told_out_of_sight() {
+    let words = ["gunicorn", "-w", "4", "a.wsgi"];
+    let concurrency = |files: &[(&str, &str)], variables: &[(&str, &str)]| {
+        find(files, variables, &words, &[]).unwrap().concurrency
+    };
+    assert_eq!(concurrency(&[], &[]), Some(4));
+    assert_eq!(concurrency(&[("gunicorn.conf.py", "")], &[]), None);
+    assert_eq!(concurrency(&[], &[("GUNICORN_CMD_ARGS", "--threads 8")]), None);
+}
+
+#[test]
+fn what_cannot_be_started_is_told_with_a_mend() {
+    for (files, essential, part) in [
+        (&[][..], &[][..], "there is nothing to start"),
+        (&[("Procfile", "worker: a")], &[], "is not a Procfile"),
+        (&[("Procfile", "web: 'a")], &[], "the command of `web`"),
+        (&[("Procfile", "web: a")], &["worker"], "--essential names `worker`"),
+    ] {
+        let why = find(files, &[], &[], essential).unwrap_err();
+        assert!(why.to_string().contains(part), "{why}");
+        assert!(!why.mend().is_empty());
+    }
+}
+
+#[test]
+fn a_free_port_is_one_that_nobody_listens_on() {
+    let port = free_port().unwrap();
+    let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    assert_ne!(free_port().unwrap(), port);
+}

@@ -1,0 +1,100 @@
+//! `forebay run` in a checkout of the site.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use super::process::Process;
+use super::wire::{Response, Wire};
+use super::{eventually, free_port, fresh_number, python_program, sources};
+
+/// forebay and the site that it started.
+pub(crate) struct Started {
+    process: Process,
+    address: String,
+    folder: PathBuf,
+}
+
+impl Started {
+    /// In a directory with the site and a Procfile, if any; with a command behind `--`, if any.
+    pub(crate) fn new(procfile: &str, command: &[&str], variables: &[(&str, &str)]) -> Self {
+        let name = format!("forebay-run-{}-{}", std::process::id(), fresh_number());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(folder.join("collected")).unwrap();
+        fs::write(folder.join("collected/app.css"), "body {}").unwrap();
+        for name in ["manage.py", "mysite"] {
+            symlink(sources().join("site").join(name), folder.join(name)).unwrap();
+        }
+        if !procfile.is_empty() {
+            fs::write(folder.join("Procfile"), procfile).unwrap();
+        }
+        let gunicorn = python_program("gunicorn");
+        let programs = Path::new(&gunicorn).parent().unwrap().display();
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut process = Process::command(env!("CARGO_BIN_EXE_forebay"));
+        process.args(["run", "--listen", &address, "--host", "www.example.com"]);
+        if !command.is_empty() {
+            process.arg("--").args(command);
+        }
+        process.env("PATH", format!("{programs}:/usr/bin:/bin"));
+        process.env("DJANGO_SETTINGS_MODULE", "mysite.small").env("PYTHONDONTWRITEBYTECODE", "1");
+        process.envs(variables.iter().copied()).current_dir(&folder);
+        let mut process = Process::start("run", process);
+        eventually("forebay listens", || {
+            process.assert_running();
+            Wire::connect(&address).ok()
+        });
+        Self { process, address, folder }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn get(&self, path: &str) -> Response {
+        let mut wire = Wire::connect(&self.address).unwrap();
+        wire.exchange(&format!("GET {path} HTTP/1.1\nHost: www.example.com"))
+    }
+
+    /// What it has written so far.
+    pub(crate) fn written(&self) -> String {
+        self.process.written()
+    }
+
+    /// Waits until it has written something so often.
+    pub(crate) fn wait_for(&self, part: &str, count: usize) {
+        eventually(part, || (self.written().matches(part).count() >= count).then_some(()));
+    }
+
+    /// Sends forebay a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+
+    /// How many processes run in its directory: forebay and whatever it started.
+    pub(crate) fn processes(&self) -> usize {
+        let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let is_here = |path: PathBuf| fs::read_link(path).is_ok_and(|it| it == self.folder);
+        entries.filter(|entry| is_here(entry.path().join("cwd"))).count()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.processes() > 0 {
+            // The second one ends it and its children at once.
+            self.signal("TERM");
+            self.signal("INT");
+            self.wait();
+        }
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
