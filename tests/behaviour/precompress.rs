@@ -180,8 +180,9 @@ fn a_second_run_writes_nothing_and_a_change_is_noticed() {
     site.write("css/app.css", style(1).replace("margin", "border"));
     let file = File::open(site.path("css/app.css")).unwrap();
     file.set_times(FileTimes::new().set_modified(times)).unwrap();
+    let before = fs::read(site.path("css/app.css.br")).unwrap();
     site.compressed(&[]);
-    assert_ne!(inode("css/app.css.br"), css);
+    assert_ne!(fs::read(site.path("css/app.css.br")).unwrap(), before);
     assert_eq!(inode("js/app.js.br"), js);
     assert_eq!(site.variants(), 6);
     // Other times and the same content.

@@ -94,14 +94,15 @@ impl Keeper {
             sleep_until(next_look).await;
             let begun = Instant::now();
             let settings = Arc::clone(&self.settings);
-            match spawn_blocking(move || look_at_all(&settings)).await {
+            let look = spawn_blocking(move || look_at_all(&settings)).await;
+            let took = begun.elapsed();
+            match look {
                 Ok(listings) => self.compare(listings).await,
                 Err(why) => tracing::error!(%why, "static files could not be looked at"),
             }
-            let took = begun.elapsed();
             // What has been seen to change is not left waiting.
             let pause = if self.unrest.is_some() { took } else { took * PAUSE };
-            next_look = begun + took + pause.max(INTERVAL);
+            next_look = Instant::now() + pause.max(INTERVAL);
         }
     }
 
