@@ -410,6 +410,10 @@ fn what_the_manifest_names_is_kept_for_ever() {
     assert_eq!(names.len(), 3, "{names:?}");
     for (name, hashed) in names {
         let line = format!("GET /static/{hashed}");
+        eventually("forebay trusts that nobody writes it any more", || {
+            let answer = ask(COLLECTED.forebay.address(), &line, "");
+            answer.field("cache-control")?.contains("immutable").then_some(())
+        });
         let expected =
             format!("200\n Cache-Control: max-age=315360000, public, immutable\n= static/{hashed}");
         COLLECTED.both(&line, "", &expected);
