@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use support::machine::Machine;
 use support::options::{self, Options};
 use support::peer::{Bench, Kind, Peer};
+use support::rounds::{Case, Plan};
 use support::{Failure, check, crowd, play, report, rounds, standing, upstream};
 
 fn main() -> ExitCode {
@@ -27,6 +28,14 @@ fn main() -> ExitCode {
         Ok(())
     })
 }
+
+/// What is measured.
+const CASES: [Case; 4] = [
+    Case { name: "200 B", path: "/b200", connections: 16 },
+    Case { name: "200 B", path: "/b200", connections: 64 },
+    Case { name: "10 KiB", path: "/b10k", connections: 16 },
+    Case { name: "10 KiB", path: "/b10k", connections: 64 },
+];
 
 /// Measures everything and prints it; a table comes as soon as it is complete.
 fn measure(options: &Options) -> Result<(), Failure> {
@@ -42,9 +51,16 @@ fn measure(options: &Options) -> Result<(), Failure> {
     println!("{}", check::all_do_the_same(&bench, &peers)?);
 
     let mut results = Vec::new();
-    for case in rounds::CASES {
-        let result = rounds::run(&bench, &peers, case, options)?;
-        print!("{}", report::case(&result));
+    let plan = Plan {
+        load_cpu: bench.load_cpu,
+        directory: bench.directory.clone(),
+        rounds: options.rounds,
+        seconds: options.seconds,
+    };
+    for case in CASES {
+        let targets: Vec<_> = peers.iter().map(|peer| peer.target(case.path)).collect();
+        let result = rounds::run(&plan, &targets, case)?;
+        print!("{}", report::case(&result, &[Kind::Nginx.name(), Kind::Haproxy.name()]));
         results.push(result);
     }
     drop(peers);

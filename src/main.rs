@@ -16,7 +16,7 @@ use clap::ArgMatches;
 use forebay::app::{self, End};
 use forebay::config::{Config, Environment, Faults, Flags, Need};
 use forebay::launch::Variables;
-use forebay::{demo, explain, site};
+use forebay::{demo, explain, precompress, site};
 
 /// Everything that ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,8 @@ enum Failure {
     Site(#[from] site::Error),
     #[error(transparent)]
     Explain(#[from] explain::Error),
+    #[error(transparent)]
+    Precompress(#[from] precompress::Error),
     #[error("cannot read {path}")]
     Read { path: String, source: io::Error },
     #[error("cannot write to standard output")]
@@ -41,9 +43,10 @@ impl Failure {
         match self {
             Self::Settings(_) | Self::Read { .. } => 2,
             Self::Explain(why) if why.is_the_requests_fault() => 2,
+            Self::Precompress(why) if why.is_the_command_lines_fault() => 2,
             Self::App(why) => why.code(),
             Self::Site(why) => why.code(),
-            Self::Explain(_) | Self::Write(_) => 1,
+            Self::Explain(_) | Self::Precompress(_) | Self::Write(_) => 1,
         }
     }
 
@@ -52,6 +55,7 @@ impl Failure {
             Self::App(why) => Some(why.mend()),
             Self::Site(why) => why.mend(),
             Self::Explain(why) => Some(why.mend()),
+            Self::Precompress(why) => Some(why.mend()),
             Self::Read { .. } => Some("name a file that holds one raw request".to_owned()),
             // Each fault brings its own.
             Self::Settings(_) | Self::Write(_) => None,
@@ -72,19 +76,24 @@ fn main() -> ExitCode {
     match run(&matches) {
         Ok(code) => code,
         Err(failure) => {
-            let mut text = format!("error: {failure}\n");
-            let mut source = std::error::Error::source(&failure);
-            while let Some(cause) = source {
-                writeln!(text, "cause: {cause}").unwrap_or_default();
-                source = cause.source();
-            }
-            if let Some(mend) = failure.mend() {
-                writeln!(text, "mend:  {mend}").unwrap_or_default();
-            }
-            drop(io::stderr().write_all(text.as_bytes()));
+            complain(&failure, failure.mend());
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// Writes an error with its causes, and what to do next.
+fn complain(failure: &dyn std::error::Error, mend: Option<String>) {
+    let mut text = format!("error: {failure}\n");
+    let mut source = failure.source();
+    while let Some(cause) = source {
+        writeln!(text, "cause: {cause}").unwrap_or_default();
+        source = cause.source();
+    }
+    if let Some(mend) = mend {
+        writeln!(text, "mend:  {mend}").unwrap_or_default();
+    }
+    drop(io::stderr().write_all(text.as_bytes()));
 }
 
 fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -109,6 +118,15 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
                 format!("Open http://127.0.0.1:{port}/ in a browser. Ctrl-C ends it.\n");
             drop(io::stderr().write_all(invitation.as_bytes()));
             Ok(code_of(demo::run(config)?))
+        }
+        Some(("compress", matches)) => {
+            let is_watched = io::stdout().is_terminal() && io::stderr().is_terminal();
+            let settings = cli::precompress(matches, is_watched);
+            let end = precompress::run(&settings, &mut |why| complain(why, Some(why.mend())))?;
+            Ok(match end {
+                precompress::End::InOrder => ExitCode::SUCCESS,
+                precompress::End::OutOfOrder => ExitCode::FAILURE,
+            })
         }
         Some(("explain", matches)) => explain_request(matches, &environment),
         Some(("config", matches)) => {

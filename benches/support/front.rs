@@ -1,14 +1,15 @@
 //! Proxies as they usually stand in front of one application, each with its defaults.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use super::machine::{self, Machine};
 use super::options::Choice;
 use super::peer::free_port;
 use super::process::Process;
-use super::{Failure, Tried as _, eventually, wire};
+use super::{Failure, Tried as _, wire};
 
 /// Who stands in front.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -121,28 +122,23 @@ impl Place {
                 command.arg("-db").arg("-f").arg(path);
             }
             Front::Forebay => {
-                command
-                    .args(["proxy", "--listen", &format!("127.0.0.1:{port}")])
-                    .args(["--upstream", &format!("127.0.0.1:{upstream}")])
-                    .args(["--platform", "app-service", "--host", "www.example.com"])
-                    .args(["--connection-limit", "40000"])
-                    .args(["--access-log", "off", "--log-level", "error"]);
+                command.args(forebay(port, upstream));
+                command.args(["--connection-limit=40000", "--access-log=off", "--log-level=error"]);
             }
         }
         let log = self.directory.join(format!("front-{}.log", front.name()));
-        let mut process = Process::start(command, &log)?;
-        let answered = eventually(Duration::from_millis(10), || {
-            if process.has_ended() {
-                return Some(false);
-            }
-            let mut stream = wire::connect(port).ok()?;
-            wire::exchange(&mut stream, &wire::request("/")).ok().map(|_| true)
-        });
-        if matches!(answered, Ok(true)) {
-            return Ok(Running { port, process: Some(process) });
-        }
-        let words = fs::read_to_string(&log).unwrap_or_default();
-        Err(Failure::new(format!("{} does not answer: {words}", front.name())))
+        let request = wire::request("/");
+        let pause = Duration::from_millis(10);
+        let (process, _) = Process::answering(command, &log, pause, port, &request)
+            .map_err(|why| Failure::new(format!("{}: {why}", front.name())))?;
+        Ok(Running { port, process: Some(process) })
+    }
+
+    /// The forebay to measure, on a port before another.
+    pub(crate) fn forebay(&self, port: u16, upstream: u16) -> Command {
+        let mut command = Process::command(&self.forebay, self.proxy_cpu, self.files);
+        command.args(forebay(port, upstream));
+        command
     }
 
     fn configure(
@@ -152,14 +148,38 @@ impl Place {
         port: u16,
         upstream: u16,
     ) -> Result<PathBuf, Failure> {
-        let text = template
-            .replace("@DIRECTORY@", &self.directory.display().to_string())
-            .replace("@LISTEN@", &port.to_string())
-            .replace("@UPSTREAM@", &upstream.to_string())
-            .replace("@FILES@", &self.files.to_string())
-            .replace("@CONNECTIONS@", &(self.files.saturating_sub(200) / 2).to_string());
-        let path = self.directory.join(name);
-        fs::write(&path, text).tried("write a configuration")?;
-        Ok(path)
+        let values = [
+            ("DIRECTORY", self.directory.display().to_string()),
+            ("LISTEN", port.to_string()),
+            ("UPSTREAM", upstream.to_string()),
+            ("FILES", self.files.to_string()),
+            ("CONNECTIONS", (self.files.saturating_sub(200) / 2).to_string()),
+        ];
+        configuration(&self.directory.join(name), template, &values)
     }
+}
+
+/// What forebay is told on a port before another, wherever it is measured.
+pub(crate) fn forebay(port: u16, upstream: u16) -> [String; 5] {
+    [
+        "proxy".to_owned(),
+        format!("--listen=127.0.0.1:{port}"),
+        format!("--upstream=127.0.0.1:{upstream}"),
+        "--platform=app-service".to_owned(),
+        "--host=www.example.com".to_owned(),
+    ]
+}
+
+/// Writes a configuration: in the template each name stands between two `@`.
+pub(crate) fn configuration(
+    path: &Path,
+    template: &str,
+    values: &[(&str, String)],
+) -> Result<PathBuf, Failure> {
+    let mut text = template.to_owned();
+    for (name, value) in values {
+        text = text.replace(&format!("@{name}@"), value);
+    }
+    fs::write(path, text).tried("write a configuration")?;
+    Ok(path.to_owned())
 }

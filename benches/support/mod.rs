@@ -1,5 +1,5 @@
 //! The parts of the benchmarks: those of `load` in the order in which they are needed, then those
-//! of `races` and `slow`.
+//! of `races`, `slow` and `statics`.
 
 pub(crate) mod options;
 pub(crate) mod machine;
@@ -18,6 +18,7 @@ pub(crate) mod site;
 pub(crate) mod closer;
 pub(crate) mod clients;
 pub(crate) mod attackers;
+pub(crate) mod statics;
 
 use std::fmt::Display;
 use std::process::ExitCode;

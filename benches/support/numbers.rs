@@ -1,6 +1,5 @@
 //! Medians and ratios of samples.
 
-use super::peer::Kind;
 use super::rounds::{Measured, Sample};
 
 /// The middle of what was measured; between the middle two where they are even in number.
@@ -40,28 +39,28 @@ impl Sample {
 }
 
 impl Measured {
-    /// One number of every sample of a peer.
-    pub(crate) fn all(&self, kind: Kind, value: impl Fn(&Sample) -> f64) -> Vec<f64> {
-        self.rounds(kind).iter().flatten().map(value).collect()
+    /// One number of every sample of a target.
+    pub(crate) fn all(&self, name: &str, value: impl Fn(&Sample) -> f64) -> Vec<f64> {
+        self.rounds(name).iter().flatten().map(value).collect()
     }
 
-    /// The median over the rounds of how a peer's number relates to that of `other`.
+    /// The median over the rounds of how a target's number relates to that of `other`.
     pub(crate) fn ratio(
         &self,
-        kind: Kind,
-        other: Kind,
+        name: &str,
+        other: &str,
         value: impl Fn(&Sample) -> f64,
     ) -> Option<f64> {
         let sum = |pair: &[Sample; 2]| pair.iter().map(&value).sum::<f64>();
-        let pairs = self.rounds(kind).iter().zip(self.rounds(other));
+        let pairs = self.rounds(name).iter().zip(self.rounds(other));
         let ratios: Vec<f64> = pairs.map(|(own, other)| sum(own) / sum(other)).collect();
         (!ratios.is_empty()).then(|| median(&ratios))
     }
 
     /// CPU microseconds a request over all samples, in user space and in the kernel.
-    pub(crate) fn user_and_system_us(&self, kind: Kind) -> (f64, f64) {
+    pub(crate) fn user_and_system_us(&self, name: &str) -> (f64, f64) {
         let (mut user, mut system, mut requests) = (0, 0, 0);
-        for sample in self.rounds(kind).iter().flatten() {
+        for sample in self.rounds(name).iter().flatten() {
             user += sample.cpu.user_ticks;
             system += sample.cpu.system_ticks;
             requests += sample.requests;
@@ -69,8 +68,8 @@ impl Measured {
         (number(user) * TICK_US / number(requests), number(system) * TICK_US / number(requests))
     }
 
-    pub(crate) fn rounds(&self, kind: Kind) -> &[[Sample; 2]] {
-        let own = self.peers.iter().find(|(other, _)| *other == kind);
+    fn rounds(&self, name: &str) -> &[[Sample; 2]] {
+        let own = self.targets.iter().find(|(other, _)| *other == name);
         own.map(|(_, rounds)| rounds.as_slice()).unwrap_or_default()
     }
 }

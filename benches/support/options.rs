@@ -67,6 +67,8 @@ impl Options {
 pub(crate) struct Choice {
     /// Less of everything: to see that it works, not to quote.
     pub(crate) quick: bool,
+    /// Instructions in place of time, where a benchmark can count them.
+    pub(crate) instructions: bool,
     pub(crate) forebay: PathBuf,
     pub(crate) json: Option<PathBuf>,
     /// The command as it can be repeated.
@@ -76,16 +78,21 @@ pub(crate) struct Choice {
 impl Choice {
     /// Reads the command line of a benchmark; its help, as an error, when that is asked for.
     pub(crate) fn read(bench: &str, arguments: &[String]) -> Result<Self, Failure> {
-        let help = format!(
+        let counts = bench == "statics";
+        let mut help = format!(
             "cargo bench --bench {bench} -- [OPTIONS]\n\n  \
              --quick         less of everything: numbers to look at, not to quote\n  \
              --forebay FILE  the forebay to measure [the one that cargo bench has built]\n  \
              --json FILE     writes every number to a file"
         );
+        if counts {
+            help += "\n  --instructions  counts them, in place of time, in nginx and forebay";
+        }
         let own: Vec<&str> =
             arguments.iter().map(String::as_str).filter(|text| *text != "--bench").collect();
         let mut choice = Self {
             quick: false,
+            instructions: false,
             forebay: PathBuf::from(env!("CARGO_BIN_EXE_forebay")),
             json: None,
             command: format!("cargo bench --bench {bench} -- {}", own.join(" ")),
@@ -94,6 +101,7 @@ impl Choice {
         while let Some(option) = rest.next() {
             match option {
                 "--quick" => choice.quick = true,
+                "--instructions" if counts => choice.instructions = true,
                 "--forebay" => choice.forebay = path(option, rest.next())?,
                 "--json" => choice.json = Some(path(option, rest.next())?),
                 "--help" => return Err(Failure::new(help)),

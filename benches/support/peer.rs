@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use super::front::{configuration, forebay};
 use super::machine::{self, Machine};
 use super::options::Options;
 use super::process::Process;
+use super::rounds::Target;
 use super::upstream::Upstream;
-use super::{Failure, Tried as _, eventually, wire};
+use super::{Failure, Tried as _, wire};
 
 /// Who stands in front of the application.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -124,25 +126,14 @@ impl Bench {
         let port = free_port()?;
         let command = self.command(kind, port)?;
         let log = self.directory.join(format!("{}.log", kind.name()));
-        let mut process = Process::start(command, &log)?;
         let request = wire::request("/b200");
-        let answer = eventually(LOOK_AGAIN, || {
-            if process.has_ended() {
-                return Some(Err(Failure::new("it ended by itself")));
-            }
-            let mut stream = wire::connect(port).ok()?;
-            Some(wire::exchange(&mut stream, &request))
-        });
-        match answer.and_then(|answer| answer) {
-            Ok(answer) if answer.status_line.contains(" 200 ") => {
-                Ok(Peer { kind, port, process: Some(process) })
-            }
-            Ok(answer) => Err(Failure::new(format!("{kind:?} answers `{}`", answer.status_line))),
-            Err(why) => {
-                let words = fs::read_to_string(&log).unwrap_or_default();
-                Err(Failure::new(format!("{kind:?} does not answer: {why}\n{words}")))
-            }
+        let started = Process::answering(command, &log, LOOK_AGAIN, port, &request);
+        let (process, answer) =
+            started.map_err(|why| Failure::new(format!("{}: {why}", kind.name())))?;
+        if !answer.status_line.contains(" 200 ") {
+            return Err(Failure::new(format!("{} answers `{}`", kind.name(), answer.status_line)));
         }
+        Ok(Peer { kind, port, process: Some(process) })
     }
 
     /// The program of a peer.
@@ -167,11 +158,8 @@ impl Bench {
                 command.arg("-db").arg("-f").arg(path);
             }
             Kind::Forebay => {
-                command
-                    .args(["proxy", "--listen", &format!("127.0.0.1:{port}")])
-                    .args(["--upstream", &format!("127.0.0.1:{}", self.upstream.port)])
-                    .args(["--platform", "app-service", "--host", "www.example.com"])
-                    .args(["--access-log", "off", "--log-level", "error"]);
+                command.args(forebay(port, self.upstream.port));
+                command.args(["--access-log=off", "--log-level=error"]);
             }
         }
         Ok(command)
@@ -179,15 +167,26 @@ impl Bench {
 
     fn configure(&self, name: &str, template: &str, port: u16) -> Result<PathBuf, Failure> {
         let connections = (self.files - SPARE_FILES / 2) / 2;
-        let text = template
-            .replace("@DIRECTORY@", &self.directory.display().to_string())
-            .replace("@LISTEN@", &port.to_string())
-            .replace("@UPSTREAM@", &self.upstream.port.to_string())
-            .replace("@FILES@", &self.files.to_string())
-            .replace("@CONNECTIONS@", &connections.to_string());
-        let path = self.directory.join(name);
-        fs::write(&path, text).tried("write a configuration")?;
-        Ok(path)
+        let values = [
+            ("DIRECTORY", self.directory.display().to_string()),
+            ("LISTEN", port.to_string()),
+            ("UPSTREAM", self.upstream.port.to_string()),
+            ("FILES", self.files.to_string()),
+            ("CONNECTIONS", connections.to_string()),
+        ];
+        configuration(&self.directory.join(name), template, &values)
+    }
+}
+
+impl Peer {
+    /// The peer as a target of load, for a path of the application.
+    pub(crate) fn target(&self, path: &str) -> Target<'_> {
+        Target {
+            name: self.kind.name(),
+            port: self.port,
+            process: self.process.as_ref(),
+            request: wire::request(path),
+        }
     }
 }
 

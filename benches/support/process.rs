@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::wire::{self, Answer};
 use super::{Failure, Tried as _, eventually};
 
 /// A program with a CPU and a limit on open files of its own.
@@ -47,11 +48,51 @@ impl Process {
         command
     }
 
+    /// The program of a command made here, run by a tool with these arguments.
+    pub(crate) fn under(tool: &[&str], command: &Command) -> Command {
+        let mut under = Command::new(command.get_program());
+        let (launcher, program): (Vec<_>, Vec<_>) =
+            command.get_args().enumerate().partition(|(place, _)| *place < LAUNCHER);
+        let arguments = |arguments: Vec<(usize, _)>| arguments.into_iter().map(|(_, text)| text);
+        under.args(arguments(launcher)).args(tool).args(arguments(program)).env_clear();
+        under.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(directory) = command.get_current_dir() {
+            under.current_dir(directory);
+        }
+        under.stdin(Stdio::null());
+        under
+    }
+
     /// Starts a command; what it writes goes to a file.
     pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self, Failure> {
         let file = File::create(log).tried("make a log file")?;
         command.stdout(file.try_clone().tried("share a log file")?).stderr(file);
         Ok(Self(command.spawn().tried("start a program")?))
+    }
+
+    /// Starts a command and asks every so often until it answers; its first answer comes with it.
+    pub(crate) fn answering(
+        command: Command,
+        log: &Path,
+        pause: Duration,
+        port: u16,
+        request: &[u8],
+    ) -> Result<(Self, Answer), Failure> {
+        let mut process = Self::start(command, log)?;
+        let answer = eventually(pause, || {
+            if process.has_ended() {
+                return Some(Err(Failure::new("it ended by itself")));
+            }
+            let mut stream = wire::connect(port).ok()?;
+            wire::exchange(&mut stream, request).ok().map(Ok)
+        });
+        match answer.and_then(|answer| answer) {
+            Ok(answer) => Ok((process, answer)),
+            Err(why) => {
+                let words = fs::read_to_string(log).unwrap_or_default();
+                Err(Failure::new(format!("no answer: {why}\n{words}")))
+            }
+        }
     }
 
     /// Whether it has ended by itself.
@@ -116,6 +157,9 @@ impl Process {
         family
     }
 }
+
+/// How many arguments of [`Process::command`] stand before the program.
+const LAUNCHER: usize = 11;
 
 impl Drop for Process {
     /// Asks it to end, so that it ends its children, and kills it if it does not.

@@ -7,46 +7,35 @@ use serde_json::{Value, json};
 
 use super::machine::Machine;
 use super::numbers::{least, median, number};
-use super::peer::{Bench, Kind};
+use super::peer::Bench;
 use super::rounds::{Measured, Sample};
 use super::standing::{MOMENTS, Standing};
 use super::{Failure, Tried as _};
 
-/// The table of one case.
-pub(crate) fn case(measured: &Measured) -> String {
-    let head = [
-        "",
-        "req/s",
-        "÷ nginx",
-        "CPU µs/req",
-        "min",
-        "÷ nginx",
-        "÷ haproxy",
-        "user",
-        "sys",
-        "p50",
-        "p99",
-        "p99.9 ms",
-    ];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for (kind, _) in &measured.peers {
-        let all = |value: fn(&Sample) -> f64| median(&measured.all(*kind, value));
-        let ratio = |other, value: fn(&Sample) -> f64| {
-            measured
-                .ratio(*kind, other, value)
-                .map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
+/// The table of one case, with ratios to each of `others`; that of the rates is to the first.
+pub(crate) fn case(measured: &Measured, others: &[&str]) -> String {
+    let mut head = vec![String::new(), "req/s".to_owned()];
+    head.extend(others.first().map(|other| format!("÷ {other}")));
+    head.extend(["CPU µs/req", "min"].map(str::to_owned));
+    head.extend(others.iter().map(|other| format!("÷ {other}")));
+    head.extend(["user", "sys", "p50", "p99", "p99.9 ms"].map(str::to_owned));
+    let mut rows = vec![head];
+    for (name, _) in &measured.targets {
+        let all = |value: fn(&Sample) -> f64| median(&measured.all(name, value));
+        let ratio = |other: &&str, value: fn(&Sample) -> f64| {
+            let ratio = measured.ratio(name, other, value);
+            ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
         };
-        let mut row = vec![kind.name().to_owned(), format!("{:.0}", all(Sample::rate))];
-        row.push(ratio(Kind::Nginx, Sample::rate));
-        if *kind == Kind::Direct {
-            row.extend(std::iter::repeat_n("-".to_owned(), 6));
-        } else {
-            let (user, system) = measured.user_and_system_us(*kind);
+        let mut row = vec![(*name).to_owned(), format!("{:.0}", all(Sample::rate))];
+        row.extend(others.first().map(|other| ratio(other, Sample::rate)));
+        if all(Sample::cpu_us) > 0.0 {
+            let (user, system) = measured.user_and_system_us(name);
             row.push(format!("{:.1}", all(Sample::cpu_us)));
-            row.push(format!("{:.1}", least(&measured.all(*kind, Sample::cpu_us))));
-            row.push(ratio(Kind::Nginx, Sample::cpu_us));
-            row.push(ratio(Kind::Haproxy, Sample::cpu_us));
+            row.push(format!("{:.1}", least(&measured.all(name, Sample::cpu_us))));
+            row.extend(others.iter().map(|other| ratio(other, Sample::cpu_us)));
             row.extend([format!("{user:.1}"), format!("{system:.1}")]);
+        } else {
+            row.extend(std::iter::repeat_n("-".to_owned(), 4 + others.len()));
         }
         for latency in [
             |sample: &Sample| number(sample.p50_us),
@@ -55,10 +44,9 @@ pub(crate) fn case(measured: &Measured) -> String {
         ] {
             row.push(format!("{:.2}", all(latency) / 1e3));
         }
-        debug_assert_eq!(row.len(), head.len());
         rows.push(row);
     }
-    let samples = measured.peers.first().map_or(0, |(_, rounds)| rounds.len() * 2);
+    let samples = measured.targets.first().map_or(0, |(_, rounds)| rounds.len() * 2);
     format!(
         "\nGET {}, {} connections: medians of {samples} samples; ratios are medians over rounds\n{}",
         measured.case.name,
@@ -137,16 +125,17 @@ pub(crate) fn write_value(path: &Path, value: &Value) -> Result<(), Failure> {
     fs::write(path, format!("{value:#}\n")).tried("write the file with the numbers")
 }
 
-fn case_json(measured: &Measured) -> Value {
-    let peers = measured.peers.iter().map(|(kind, rounds)| {
+/// All numbers of one case.
+pub(crate) fn case_json(measured: &Measured) -> Value {
+    let targets = measured.targets.iter().map(|(name, rounds)| {
         let samples: Vec<_> =
             rounds.iter().map(|round| round.each_ref().map(sample_json)).collect();
-        (kind.name().to_owned(), json!(samples))
+        ((*name).to_owned(), json!(samples))
     });
     json!({
         "name": measured.case.name,
         "connections": measured.case.connections,
-        "peers": Value::Object(peers.collect()),
+        "peers": Value::Object(targets.collect()),
     })
 }
 

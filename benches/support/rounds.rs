@@ -1,28 +1,42 @@
-//! Requests under load: rounds through the peers and back.
+//! Requests under load: rounds through those who are measured, and back.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::options::Options;
-use super::peer::{Bench, Kind, Peer};
-use super::process::CpuTime;
-use super::{Failure, Tried as _, wire};
+use super::process::{CpuTime, Process};
+use super::{Failure, Tried as _};
 
 /// One kind of load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
+    /// What is asked for, in the words of the tables.
     pub(crate) name: &'static str,
-    path: &'static str,
+    pub(crate) path: &'static str,
     pub(crate) connections: usize,
 }
 
-/// What is measured.
-pub(crate) const CASES: [Case; 4] = [
-    Case { name: "200 B", path: "/b200", connections: 16 },
-    Case { name: "200 B", path: "/b200", connections: 64 },
-    Case { name: "10 KiB", path: "/b10k", connections: 16 },
-    Case { name: "10 KiB", path: "/b10k", connections: 64 },
-];
+/// How the load is made.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) load_cpu: usize,
+    /// Where the request is written to, for the load generator.
+    pub(crate) directory: PathBuf,
+    pub(crate) rounds: usize,
+    /// The length of a sample.
+    pub(crate) seconds: u64,
+}
+
+/// Whom the load is for.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) port: u16,
+    /// Nothing where the CPU time is not asked for.
+    pub(crate) process: Option<&'a Process>,
+    /// Byte for byte.
+    pub(crate) request: Vec<u8>,
+}
 
 /// One run of the load generator.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +46,7 @@ pub(crate) struct Sample {
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
     pub(crate) p999_us: u64,
-    /// The peer's; zero where nobody is in front.
+    /// The target's; zero where it is not asked for.
     pub(crate) cpu: CpuTime,
 }
 
@@ -40,47 +54,42 @@ pub(crate) struct Sample {
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) case: Case,
-    /// For each peer, its two samples of each round.
-    pub(crate) peers: Vec<(Kind, Vec<[Sample; 2]>)>,
+    /// For each target, its two samples of each round.
+    pub(crate) targets: Vec<(&'static str, Vec<[Sample; 2]>)>,
 }
 
 /// Measures one case. What drifts by and by is the same for the two samples of a round together.
-pub(crate) fn run(
-    bench: &Bench,
-    peers: &[Peer],
-    case: Case,
-    options: &Options,
-) -> Result<Measured, Failure> {
-    let file = bench.directory.join("request");
-    fs::write(&file, wire::request(case.path)).tried("write the request")?;
-    for peer in peers {
+pub(crate) fn run(plan: &Plan, targets: &[Target<'_>], case: Case) -> Result<Measured, Failure> {
+    for target in targets {
         // What comes first meets cold caches and no connections to the application.
-        sample(bench, peer, case, 1)?;
+        sample(plan, target, case, 1)?;
     }
-    let mut measured: Vec<_> = peers.iter().map(|peer| (peer.kind, Vec::new())).collect();
-    for _ in 0..options.rounds {
-        let take = |peer: &Peer| sample(bench, peer, case, options.seconds);
-        let forth = peers.iter().map(take).collect::<Result<Vec<_>, _>>()?;
-        let mut back = peers.iter().rev().map(take).collect::<Result<Vec<_>, _>>()?;
+    let mut measured: Vec<_> = targets.iter().map(|target| (target.name, Vec::new())).collect();
+    for _ in 0..plan.rounds {
+        let take = |target: &Target<'_>| sample(plan, target, case, plan.seconds);
+        let forth = targets.iter().map(take).collect::<Result<Vec<_>, _>>()?;
+        let mut back = targets.iter().rev().map(take).collect::<Result<Vec<_>, _>>()?;
         back.reverse();
         for ((_, rounds), pair) in measured.iter_mut().zip(forth.into_iter().zip(back)) {
             rounds.push(pair.into());
         }
     }
-    Ok(Measured { case, peers: measured })
+    Ok(Measured { case, targets: measured })
 }
 
-fn sample(bench: &Bench, peer: &Peer, case: Case, seconds: u64) -> Result<Sample, Failure> {
-    let cpu_time = || peer.process.as_ref().map_or(Ok(CpuTime::default()), |it| it.cpu_time());
+fn sample(plan: &Plan, target: &Target<'_>, case: Case, seconds: u64) -> Result<Sample, Failure> {
+    let file = plan.directory.join("request");
+    fs::write(&file, &target.request).tried("write the request")?;
+    let cpu_time = || target.process.map_or(Ok(CpuTime::default()), Process::cpu_time);
     let before = cpu_time()?;
     let output = Command::new("taskset")
-        .args(["--cpu-list", &bench.load_cpu.to_string(), "wrk", "--threads", "1"])
+        .args(["--cpu-list", &plan.load_cpu.to_string(), "wrk", "--threads", "1"])
         .args(["--connections", &case.connections.to_string()])
         .args(["--duration", &format!("{seconds}s")])
         .args(["--script", concat!(env!("CARGO_MANIFEST_DIR"), "/benches/support/wrk.lua")])
-        .arg(format!("http://127.0.0.1:{}{}", peer.port, case.path))
+        .arg(format!("http://127.0.0.1:{}", target.port))
         .arg("--")
-        .arg(bench.directory.join("request"))
+        .arg(file)
         .stdin(Stdio::null())
         .output()
         .tried("run wrk")?;
@@ -97,7 +106,7 @@ fn sample(bench: &Bench, peer: &Peer, case: Case, seconds: u64) -> Result<Sample
         return Err(Failure::new(format!("wrk failed: {text}{words}")));
     };
     if errors > 0 || requests == 0 {
-        let name = peer.kind.name();
+        let name = target.name;
         return Err(Failure::new(format!("{name}: {errors} errors in {requests} requests")));
     }
     Ok(Sample { requests, elapsed_us, p50_us, p99_us, p999_us, cpu })

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use super::front::Place;
@@ -21,23 +22,11 @@ pub(crate) struct Site {
 impl Site {
     /// Starts it with more flags and waits until it answers.
     pub(crate) fn start(place: &Place, flags: &[&str]) -> Result<Self, Failure> {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e/venv/bin/gunicorn");
-        if !program.exists() {
-            let mend = "gunicorn is missing: run `tests/run`, which puts it below target/e2e";
-            return Err(Failure::new(mend));
-        }
         let port = free_port()?;
         let notes = place.directory.join(format!("notes-{port}"));
         File::create(&notes).tried("make a file for notes")?;
-        let mut command = Process::command(&program, place.load_cpu, place.files);
-        command
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/site"))
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("NOTES", &notes)
-            .args(["--no-control-socket", "--log-level", "warning"])
-            .args(["--bind", &format!("127.0.0.1:{port}")])
-            .args(flags)
-            .arg("mysite.notes:application");
+        let mut command = gunicorn(place.load_cpu, place.files, port)?;
+        command.env("NOTES", &notes).args(flags).arg("mysite.notes:application");
         let process = Process::start(command, &place.directory.join("gunicorn.log"))?;
         eventually(Duration::from_millis(20), || {
             let mut stream = wire::connect(port).ok()?;
@@ -54,6 +43,22 @@ impl Site {
         }
         Ok(counts)
     }
+}
+
+/// gunicorn among the sites of the end-to-end tests; which one is for the caller to say.
+pub(crate) fn gunicorn(cpu: usize, files: usize, port: u16) -> Result<Command, Failure> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e/venv/bin/gunicorn");
+    if !program.exists() {
+        let mend = "gunicorn is missing: run `tests/run`, which puts it below target/e2e";
+        return Err(Failure::new(mend));
+    }
+    let mut command = Process::command(&program, cpu, files);
+    command
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/site"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .args(["--no-control-socket", "--log-level", "warning"])
+        .args(["--bind", &format!("127.0.0.1:{port}")]);
+    Ok(command)
 }
 
 impl Drop for Site {

@@ -11,7 +11,7 @@ pub(crate) fn request(path: &str) -> Vec<u8> {
     format!("{text}\r\n").into_bytes()
 }
 
-/// An answer with content of known length.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status_line: String,
@@ -20,6 +20,13 @@ pub(crate) struct Answer {
     pub(crate) content: Vec<u8>,
     /// The size of its header section.
     pub(crate) head_bytes: usize,
+}
+
+impl Answer {
+    /// The value of a field, by its name in lower case.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// A connection to a port of this machine.
@@ -56,21 +63,46 @@ pub(crate) fn read(stream: &mut TcpStream) -> Result<Answer, Failure> {
 /// Splits an answer that is complete.
 fn parse(bytes: &[u8]) -> Result<Option<Answer>, Failure> {
     let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
-    let (head, content) = bytes.split_at(end + 4);
+    let (head, rest) = bytes.split_at(end + 4);
     let head = str::from_utf8(head).tried("read an answer as text")?;
     let mut lines = head.trim_end().lines();
     let status_line = lines.next().unwrap_or_default().to_owned();
     let fields = fields(lines);
-    let length = fields
-        .iter()
-        .find(|(name, _)| name == "content-length")
-        .and_then(|(_, length)| length.parse::<usize>().ok())
-        .ok_or_else(|| Failure::new(format!("an answer without a length: {status_line}")))?;
-    if content.len() < length {
-        return Ok(None);
-    }
     let head_bytes = head.len();
-    Ok(Some(Answer { status_line, fields, content: content.to_vec(), head_bytes }))
+    let mut answer = Answer { status_line, fields, content: Vec::new(), head_bytes };
+    let content = if answer.status_line.contains(" 304 ") {
+        // RFC 9110 §15.4.5: it may tell the length that another answer would have.
+        Some(Vec::new())
+    } else if answer.field("transfer-encoding") == Some("chunked") {
+        chunks(rest)?
+    } else {
+        let length = answer.field("content-length").and_then(|length| length.parse().ok());
+        let unknown = || format!("an answer without a length: {}", answer.status_line);
+        rest.get(..length.ok_or_else(|| Failure::new(unknown()))?).map(<[u8]>::to_vec)
+    };
+    Ok(content.map(|content| {
+        answer.content = content;
+        answer
+    }))
+}
+
+/// Joins the chunks of content that is complete.
+fn chunks(mut rest: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    let mut content = Vec::new();
+    while let Some(end) = memchr::memmem::find(rest, b"\r\n") {
+        let (line, behind) = rest.split_at(end);
+        let line = str::from_utf8(line).tried("read the size of a chunk")?;
+        let size = usize::from_str_radix(line, 16).tried("read the size of a chunk")?;
+        // Behind the size and behind the chunk a line ends.
+        let Some(chunk) = behind.get(2..size + 4) else { return Ok(None) };
+        let chunk = chunk.get(..size).unwrap_or_default();
+        if chunk.is_empty() {
+            return Ok(Some(content));
+        }
+        content.extend_from_slice(chunk);
+        rest = behind.get(size + 4..).unwrap_or_default();
+    }
+    Ok(None)
 }
 
 /// Field lines as names, in lower case, and values.

@@ -206,8 +206,10 @@ impl Gateway {
         if head.version == Version::HTTP_2 {
             check_parsed(&head, &client.settings.limits)?;
         }
-        self.assets.settle(head.uri.path()).await;
-        let (seen, route) = self.look(&mut head, client)?;
+        let (seen, mut route) = self.look(&mut head, client)?;
+        if route == Route::Upstream && self.assets.settle(&head).await {
+            route = route::choose(&self.routes, &self.assets, &head, &seen);
+        }
         self.note(&seen, record);
         match route {
             Route::Probe(probe) => Ok(self.probe(probe, &head, record).await),

@@ -138,7 +138,7 @@ impl Bearing {
             6 => (&["accept", "cookie", "origin", "pragma"], &["expect"]),
             7 => (&["referer"], &["trailer", "upgrade"]),
             8 => (&["priority"], &[]),
-            9 => (&["sec-ch-ua", "x-arr-ssl"], &[]),
+            9 => (&["sec-ch-ua"], &[]),
             10 => (&["user-agent"], &["connection", "keep-alive"]),
             12 => (&["max-forwards"], &[]),
             13 => (&["cache-control"], &[]),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -74,10 +74,12 @@ fn ask(wire: &mut Wire, line: &str, fields: &str) -> Answer {
     if line.starts_with("HEAD") { wire.head() } else { wire.answer() }
 }
 
-/// Writes a file in one step.
+/// Writes a file in one step, with the time that it had where it was packed.
 fn put(folder: &Path, name: &str, content: &[u8]) {
     let new = folder.join(".new");
     fs::write(&new, content).unwrap();
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    fs::File::options().write(true).open(&new).unwrap().set_modified(then).unwrap();
     fs::rename(new, folder.join(name)).unwrap();
 }
 
@@ -390,6 +392,17 @@ fn new_changed_and_deleted_files_are_noticed_without_a_gap() {
     assert_eq!(world.get("/static/a.css").content, CSS, "the table stands until there is another");
     fs::rename(&next, &world.files).unwrap();
     world.wait_for("/static/a.css", b"next");
+}
+
+#[test]
+fn what_may_still_be_written_is_not_kept_for_ever() {
+    let files = fresh_directory();
+    fs::write(files.join("app.0123456789ab.js"), "new").unwrap();
+    let world = World::over(files, &[]);
+    let cache =
+        || world.get("/static/app.0123456789ab.js").field("cache-control").unwrap().to_owned();
+    assert_eq!(cache(), "max-age=60, public");
+    eventually("it has rested", || cache().contains("immutable").then_some(()));
 }
 
 #[test]

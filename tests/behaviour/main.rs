@@ -29,6 +29,7 @@ mod tunnel;
 mod send_file;
 mod assets;
 mod compress;
+mod precompress;
 mod client_address;
 mod scheme;
 mod host;

@@ -50,6 +50,7 @@ fn uses_point_one_way() {
     let may_use: &[(&str, &[&str])] = &[
         ("code", &[]),
         ("coding", &[]),
+        ("precompress", &["coding"]),
         ("readiness", &[]),
         ("telemetry", &["code"]),
         ("proxy", &["code", "coding", "readiness", "telemetry"]),

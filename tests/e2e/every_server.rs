@@ -338,7 +338,8 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..=250).cycle().take(length).collect()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// The hash of bytes, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let line = piped(&mut Command::new("sha256sum"), bytes);
     line.split(' ').next().unwrap().to_owned()
 }

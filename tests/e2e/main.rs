@@ -18,6 +18,8 @@ mod proxy_protocol;
 mod websocket;
 mod workers;
 mod media;
+mod whitenoise;
+mod static_site;
 mod lifecycle;
 mod run;
 mod keep_alive;

@@ -147,16 +147,12 @@ impl Assets {
             return Ok((response.map(|()| content), coding));
         }
         match open(&form.stored).await? {
-            Ok(opened) => Ok((response.map(|()| Content::new(opened, pieces)), coding)),
-            Err(Gone::Changed) => {
-                self.nudge.notify_one();
+            Ok(opened) => Ok((response.map(|()| Content::of_known(opened, pieces)), coding)),
+            Err(Gone::Changed | Gone::Refused(Refusal::Missing(_))) => {
                 let wanted = Wanted::of(method, &head.headers);
                 Ok((changed(file, &wanted, now).await?, None))
             }
-            Err(why) => {
-                self.nudge.notify_one();
-                Err(refused(&why))
-            }
+            Err(why) => Err(refused(&why)),
         }
     }
 
@@ -230,6 +226,8 @@ async fn changed(
     for name in [ETAG, LAST_MODIFIED, CONTENT_LENGTH] {
         own.remove(name);
     }
+    // It may be in the middle of being written: nobody should keep that for longer than it takes.
+    own.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(file::answer(wanted, response, opened, now))
 }
 
@@ -252,7 +250,11 @@ fn not_modified(form: &Representation) -> Response<Content> {
 fn failed(form: &Representation) -> Response<Content> {
     let mut response = not_modified(form);
     *response.status_mut() = StatusCode::PRECONDITION_FAILED;
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    let fields = response.headers_mut();
+    // How long a file may be kept says nothing of this; a cache that kept it would give it to those
+    // who ask without a condition or a range (RFC 9111 §3).
+    fields.remove(CACHE_CONTROL);
+    fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Gathered {
     pub(super) files: Vec<Read>,
     /// What an operator should look at.
     pub(super) oddities: Vec<Oddity>,
-    /// Whether a file changed while it was read: the directories should be looked at again.
+    /// Whether a file was being written, or could not be read: it should be tried again.
     pub(super) is_restless: bool,
 }
 
@@ -55,6 +55,7 @@ impl Read {
 #[derive(Debug)]
 struct Unread {
     place: usize,
+    directory: Arc<Path>,
     root: Arc<Path>,
     found: Found,
     variants: Vec<(Coding, Found)>,
@@ -62,8 +63,11 @@ struct Unread {
 
 /// Reads what the listings name and `former` does not have. It blocks.
 pub(super) fn gather(settings: &Settings, listings: &[Listing], former: &Gathered) -> Gathered {
-    let mut work: Vec<_> =
-        listings.iter().enumerate().flat_map(|(place, listing)| pair_up(place, listing)).collect();
+    let mut work: Vec<_> = listings
+        .iter()
+        .enumerate()
+        .flat_map(|(place, listing)| pair_up(settings, place, listing))
+        .collect();
     // Small ones first: they are asked for most, and memory goes round among most of them.
     work.sort_by_key(|unread| unread.found.version.size);
     let desk = Desk {
@@ -73,7 +77,7 @@ pub(super) fn gather(settings: &Settings, listings: &[Listing], former: &Gathere
         oddities: Mutex::default(),
         files: Mutex::default(),
         next: AtomicUsize::new(0),
-        changed: AtomicUsize::new(0),
+        unread: AtomicUsize::new(0),
     };
     thread::scope(|scope| {
         for _ in 1..threads(work.len()) {
@@ -87,7 +91,7 @@ pub(super) fn gather(settings: &Settings, listings: &[Listing], former: &Gathere
     let mut oddities: Vec<_> =
         listings.iter().flat_map(|listing| listing.oddities.iter().cloned()).collect();
     oddities.extend(desk.oddities.into_inner().unwrap_or_else(PoisonError::into_inner));
-    let is_restless = desk.changed.into_inner() > 0;
+    let is_restless = desk.unread.into_inner() > 0;
     let mut gathered =
         Gathered { table: Arc::default(), store: desk.store, files, oddities, is_restless };
     gathered.adopt_made(former);
@@ -104,7 +108,7 @@ impl Gathered {
         for file in self.files.iter_mut().filter(|file| file.may_get_variants()) {
             let Some(variants) = made.get(&file.identity.digest) else { continue };
             for (coding, variant) in *variants {
-                if let Some(kept) = self.store.keep_again(variant) {
+                if let Some(kept) = self.store.keep_made_again(variant) {
                     file.variants.push((*coding, kept));
                 }
             }
@@ -123,7 +127,9 @@ impl Gathered {
         for file in &self.files {
             let Some(place) = settings.places.get(file.place) else { continue };
             let manifest = manifests.get(file.place).and_then(Option::as_ref);
-            let is_immutable = is_immutable(settings, place, manifest, file.name());
+            // What may still be written must not be kept for ever.
+            let is_immutable =
+                file.identity.is_settled && is_immutable(settings, place, manifest, file.name());
             let entry = Entry {
                 prefix: &place.prefix,
                 name: file.name(),
@@ -206,9 +212,13 @@ fn read_manifest(place: &Place, listing: &Listing, oddities: &mut Vec<Oddity>) -
 }
 
 /// Puts each variant to its file; one without its file is a file like any other.
-fn pair_up(place: usize, listing: &Listing) -> Vec<Unread> {
-    let Some(root) = &listing.root else { return Vec::new() };
-    let root: Arc<Path> = root.as_path().into();
+fn pair_up(settings: &Settings, place: usize, listing: &Listing) -> Vec<Unread> {
+    let (Some(root), Some(Place { directory, .. })) = (&listing.root, settings.places.get(place))
+    else {
+        return Vec::new();
+    };
+    let (root, directory): (Arc<Path>, Arc<Path>) =
+        (root.as_path().into(), directory.as_path().into());
     let places: HashMap<&str, usize> =
         listing.files.iter().enumerate().map(|(at, found)| (found.name.as_str(), at)).collect();
     let mut variants: HashMap<usize, Vec<(Coding, Found)>> = HashMap::new();
@@ -223,6 +233,7 @@ fn pair_up(place: usize, listing: &Listing) -> Vec<Unread> {
     }
     let unread = |(at, found): (usize, &Found)| Unread {
         place,
+        directory: Arc::clone(&directory),
         root: Arc::clone(&root),
         found: found.clone(),
         variants: variants.remove(&at).unwrap_or_default(),
@@ -238,7 +249,8 @@ struct Desk<'a> {
     oddities: Mutex<Vec<Oddity>>,
     files: Mutex<Vec<Read>>,
     next: AtomicUsize,
-    changed: AtomicUsize,
+    /// Files that should be tried again.
+    unread: AtomicUsize,
 }
 
 impl Desk<'_> {
@@ -269,22 +281,27 @@ impl Desk<'_> {
     }
 
     fn load(&self, unread: &Unread, found: &Found, claim: Claim) -> Option<Arc<Stored>> {
-        let location = Location::new(&unread.root, found, self.settings.links);
-        match self.store.load(location, claim, self.former) {
-            Ok(stored) => Some(stored),
+        let Unread { directory, root, .. } = unread;
+        let location = Location::new(directory, root, found, self.settings.links);
+        match self.store.load(location.clone(), claim, self.former) {
+            Ok(stored) => {
+                if !stored.is_settled {
+                    self.unread.fetch_add(1, Ordering::Relaxed);
+                }
+                Some(stored)
+            }
             Err(why) => {
-                self.fail(unread.root.join(&found.name), &why);
-                None
+                self.fail(location.path(), &why);
+                self.store.fall_back(&location, self.former)
             }
         }
     }
 
     fn fail(&self, path: PathBuf, why: &Gone) {
+        self.unread.fetch_add(1, Ordering::Relaxed);
         match why {
             // The next look shows what it has become.
-            Gone::Changed => {
-                self.changed.fetch_add(1, Ordering::Relaxed);
-            }
+            Gone::Changed => {}
             Gone::Refused(_) => self.note(path, "it cannot be opened"),
             Gone::Unreadable(_) => self.note(path, "it cannot be read"),
         }
@@ -312,7 +329,7 @@ const STALE: &str = "the variant is ignored: it is not one of its file";
 mod tests {
     use super::*;
     use crate::proxy::assets::table::Asset;
-    use crate::proxy::assets::tests::{folder, packed, settings};
+    use crate::proxy::assets::tests::{folder, packed, settings, write};
     use crate::proxy::assets::{Links, walk};
     use std::fs;
 
@@ -354,8 +371,9 @@ mod tests {
     fn the_manifest_decides_what_is_kept_for_ever() {
         let folder = folder();
         for name in ["a.css", "a.0123456789ab.css", "old.ba9876543210.css"] {
-            fs::write(folder.join(name), name).unwrap();
+            write(&folder.join(name), name.as_bytes());
         }
+        fs::write(folder.join("new.0123456789ab.css"), "half of it").unwrap();
         let is_kept = |gathered: &Gathered, name: &str| {
             lines(gathered, &format!("/static/{name}")).concat().contains("immutable")
         };
@@ -364,6 +382,7 @@ mod tests {
         assert!(is_kept(&by_name, "a.0123456789ab.css"));
         assert!(is_kept(&by_name, "old.ba9876543210.css"));
         assert!(!is_kept(&by_name, "a.css"));
+        assert!(!is_kept(&by_name, "new.0123456789ab.css") && by_name.is_restless);
         let text = r#"{"paths": {"a.css": "a.0123456789ab.css"}, "version": "1.1"}"#;
         fs::write(folder.join("staticfiles.json"), text).unwrap();
         let by_manifest = gathered(&settings, &by_name);

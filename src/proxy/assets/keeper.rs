@@ -8,22 +8,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::gather::{Gathered, gather};
-use super::pack::Packer;
+use super::pack::{Packer, STRETCH};
 use super::walk::{Listing, Oddity, look};
 use super::{Assets, Settings};
 
 /// The least time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A look at a slow share is followed by a pause of so many times what it took: looking never takes
-/// more than a fiftieth of the time.
+/// A look at a slow share where nothing has changed is followed by a pause of so many times what it
+/// took: looking takes no more than a fiftieth of the time.
 const PAUSE: u32 = 50;
 
 /// A tree that does not come to rest is served as it is after so long.
 const REST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long the pause before files are tried again that could not be read becomes.
+const RETRY_LIMIT: Duration = Duration::from_mins(1);
+
+/// A table is laid anew with variants made here at most so often.
+const LAY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Oddities that were logged are remembered, so that each is told once, up to so many.
 const TOLD_LIMIT: usize = 10_000;
@@ -36,7 +42,12 @@ pub struct Keeper {
     gathered: Gathered,
     /// What the table is made of.
     served: Vec<Listing>,
+    /// What the last look showed, and since when it has not been what is served.
+    unrest: Option<(Vec<Listing>, Instant)>,
+    /// When files are tried again that could not be read, and the pause before.
+    retry: (Instant, Duration),
     packer: Packer,
+    laid: Instant,
     told: HashSet<Oddity>,
 }
 
@@ -54,45 +65,74 @@ impl Keeper {
     pub fn new(assets: Arc<Assets>) -> Self {
         let settings = Arc::clone(&assets.settings);
         let packer = Packer::new(settings.makes_variants);
-        let (gathered, served, told) = (Gathered::default(), Vec::new(), HashSet::new());
-        Self { assets, settings, gathered, served, packer, told }
+        let now = Instant::now();
+        Self {
+            assets,
+            settings,
+            packer,
+            gathered: Gathered::default(),
+            served: Vec::new(),
+            unrest: None,
+            retry: (now, INTERVAL),
+            laid: now,
+            told: HashSet::new(),
+        }
     }
 
     /// Keeps the table up to date, for ever. It needs a runtime of tokio.
     pub async fn run(mut self) {
         if !self.assets.is_on() {
-            return std::future::pending().await;
+            return;
         }
-        let Some((listings, mut took)) = self.look().await else { return };
-        self.replace(listings).await;
-        // What the last look showed, and since when it has not been what is served.
-        let mut last: Option<(Vec<Listing>, Instant)> = None;
+        let mut next_look = Instant::now();
         loop {
-            let pause = self.packer.pause().unwrap_or((took * PAUSE).max(INTERVAL));
-            // A nudge is a reason to look at once.
-            drop(timeout(pause, self.assets.nudge.notified()).await);
-            let Some((listings, time)) = self.look().await else { return };
-            took = time;
-            if listings == self.served && !self.gathered.is_restless {
-                last = None;
+            if self.packer.has_work() && Instant::now() + STRETCH < next_look {
+                sleep(STRETCH).await;
                 self.pack().await;
                 continue;
             }
-            // Two looks that show the same: nobody is writing any more.
-            let (before, since) = last.take().unwrap_or((Vec::new(), Instant::now()));
-            if before == listings || since.elapsed() >= REST_DEADLINE {
-                self.replace(listings).await;
-            } else {
-                last = Some((listings, since));
+            sleep_until(next_look).await;
+            let begun = Instant::now();
+            let settings = Arc::clone(&self.settings);
+            let look = spawn_blocking(move || look_at_all(&settings)).await;
+            let took = begun.elapsed();
+            match look {
+                Ok(listings) => self.compare(listings).await,
+                Err(why) => tracing::error!(%why, "static files could not be looked at"),
             }
+            // What has been seen to change is not left waiting.
+            let pause = if self.unrest.is_some() { took } else { took * PAUSE };
+            next_look = Instant::now() + pause.max(INTERVAL);
         }
     }
 
-    async fn look(&self) -> Option<(Vec<Listing>, Duration)> {
-        let settings = Arc::clone(&self.settings);
-        let begun = Instant::now();
-        let listings = spawn_blocking(move || look_at_all(&settings)).await.ok()?;
-        Some((listings, begun.elapsed()))
+    /// Decides what a look means.
+    async fn compare(&mut self, listings: Vec<Listing>) {
+        if listings.iter().any(|listing| listing.has_failed) {
+            // Not a change of the files: what is served is served on, and the next look tells more.
+            return self
+                .tell(listings.iter().flat_map(|listing| listing.oddities.clone()).collect());
+        }
+        let is_first = self.served.is_empty();
+        if is_first {
+            return self.replace(listings).await;
+        }
+        if listings == self.served {
+            self.unrest = None;
+            if self.gathered.is_restless && Instant::now() >= self.retry.0 {
+                self.retry.1 = (self.retry.1 * 2).min(RETRY_LIMIT);
+                self.replace(listings).await;
+            }
+            return;
+        }
+        // Two looks that show the same: nobody is writing any more.
+        let (before, since) = self.unrest.take().unwrap_or((Vec::new(), Instant::now()));
+        if before == listings || since.elapsed() >= REST_DEADLINE {
+            self.retry.1 = INTERVAL;
+            self.replace(listings).await;
+        } else {
+            self.unrest = Some((listings, since));
+        }
     }
 
     /// Lays a new table and puts it in the place of the old one.
@@ -100,40 +140,62 @@ impl Keeper {
         let begun = Instant::now();
         let settings = Arc::clone(&self.settings);
         let former = std::mem::take(&mut self.gathered);
+        let is_new = listings != self.served;
         let work = spawn_blocking(move || {
             let gathered = gather(&settings, &listings, &former);
             (gathered, listings)
         });
-        // It fails only when the runtime ends.
-        let Ok((gathered, listings)) = work.await else { return };
-        self.packer.begin(&gathered);
-        self.gathered = gathered;
-        self.served = listings;
-        self.publish();
-        self.tell(begun.elapsed());
+        match work.await {
+            Ok((gathered, listings)) => {
+                self.packer.begin(&gathered);
+                (self.gathered, self.served) = (gathered, listings);
+                self.publish();
+            }
+            Err(why) => {
+                // The table stands; the next look begins anew.
+                self.served.clear();
+                return tracing::error!(%why, "static files could not be read");
+            }
+        }
+        self.retry.0 = Instant::now() + self.retry.1;
+        if is_new {
+            let files = &self.gathered.files;
+            tracing::info!(
+                files = files.len(),
+                paths = self.gathered.table.len(),
+                variants = files.iter().map(|file| file.variants.len()).sum::<usize>(),
+                memory_bytes = self.gathered.store.used(),
+                elapsed_ms = begun.elapsed().as_millis(),
+                "static files are served"
+            );
+        }
+        self.tell(self.gathered.oddities.clone());
     }
 
-    /// Makes some more variants, if there are any to make.
+    /// Makes some more variants.
     async fn pack(&mut self) {
-        if !self.packer.has_work() {
-            return;
-        }
         let settings = Arc::clone(&self.settings);
         let mut gathered = std::mem::take(&mut self.gathered);
         let mut packer = std::mem::take(&mut self.packer);
         let listings = std::mem::take(&mut self.served);
+        let is_due = self.laid.elapsed() >= LAY_INTERVAL;
         let work = spawn_blocking(move || {
-            if packer.work(&mut gathered) {
+            packer.work(&mut gathered);
+            if is_due || !packer.has_work() {
                 gathered.lay(&settings, &listings);
             }
             (gathered, packer, listings)
         });
-        let Ok((gathered, packer, listings)) = work.await else { return };
-        self.gathered = gathered;
-        self.packer = packer;
-        self.served = listings;
+        match work.await {
+            Ok(done) => (self.gathered, self.packer, self.served) = done,
+            // The table stands; the next look begins anew, without variants made here.
+            Err(why) => return tracing::error!(%why, "no variants of static files could be made"),
+        }
+        if is_due {
+            self.laid = Instant::now();
+        }
         self.publish();
-        if !self.packer.has_work() {
+        if !self.packer.has_work() && self.packer.made() > 0 {
             tracing::info!(
                 variants = self.packer.made(),
                 memory_bytes = self.gathered.store.used(),
@@ -147,23 +209,13 @@ impl Keeper {
         self.assets.table.send_replace(Some(Arc::clone(&self.gathered.table)));
     }
 
-    fn tell(&mut self, took: Duration) {
-        let files = &self.gathered.files;
-        tracing::info!(
-            files = files.len(),
-            paths = self.gathered.table.len(),
-            variants = files.iter().map(|file| file.variants.len()).sum::<usize>(),
-            memory_bytes = self.gathered.store.used(),
-            elapsed_ms = took.as_millis(),
-            "static files are served"
-        );
-        for oddity in &self.gathered.oddities {
-            if self.told.len() < TOLD_LIMIT && self.told.insert(oddity.clone()) {
-                tracing::warn!(path = %oddity.path.display(), why = oddity.what, "static files");
-            }
+    /// Logs what is odd, each oddity once as long as it lasts.
+    fn tell(&mut self, oddities: Vec<Oddity>) {
+        let oddities: HashSet<_> = oddities.into_iter().take(TOLD_LIMIT).collect();
+        for oddity in oddities.difference(&self.told) {
+            tracing::warn!(path = %oddity.path.display(), why = oddity.what, "static files");
         }
-        // What has been mended is told anew when it comes back.
-        self.told.retain(|oddity| self.gathered.oddities.contains(oddity));
+        self.told = oddities;
     }
 }
 

@@ -23,9 +23,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
+use http::request::Parts;
 use percent_encoding::percent_decode_str;
-use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 pub use answer::{AtOnce, Error, METHODS, at_once};
 pub use describe::{Rules, may_be_set};
@@ -106,11 +108,11 @@ pub struct Assets {
     settings: Arc<Settings>,
     /// Nothing until the first table is laid.
     table: watch::Sender<Option<Arc<Table>>>,
-    /// Somebody has seen that the table is out of date.
-    nudge: Notify,
+    /// Until when requests wait for it.
+    patience: Instant,
 }
 
-/// How long a request waits for the first table. Reading a share may take that long; afterwards the
+/// How long requests wait for the first table. Reading a share may take that long; afterwards the
 /// application is asked.
 const FIRST_TABLE_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -119,11 +121,8 @@ impl Assets {
     pub fn new(settings: Settings) -> Self {
         // Without a place there is nothing to wait for.
         let first = settings.places.is_empty().then(Arc::default);
-        Self {
-            settings: Arc::new(settings),
-            table: watch::Sender::new(first),
-            nudge: Notify::new(),
-        }
+        let patience = Instant::now() + FIRST_TABLE_DEADLINE;
+        Self { settings: Arc::new(settings), table: watch::Sender::new(first), patience }
     }
 
     /// Whether any file may be served.
@@ -131,19 +130,21 @@ impl Assets {
         !self.settings.places.is_empty()
     }
 
-    /// Waits for the first table if `path` may be in it.
+    /// Waits for the first table if the request may be for a file in it; whether there is a table
+    /// now and was none before.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future gives up waiting and nothing else.
-    pub async fn settle(&self, path: &str) {
-        if self.table.borrow().is_some() || !self.covers(path) {
-            return;
+    pub async fn settle(&self, request: &Parts) -> bool {
+        let only_looks = matches!(request.method, Method::GET | Method::HEAD);
+        if self.table.borrow().is_some() || !only_looks || !self.covers(request.uri.path()) {
+            return false;
         }
         let mut table = self.table.subscribe();
-        let first = timeout(FIRST_TABLE_DEADLINE, table.wait_for(Option::is_some));
+        let first = timeout_at(self.patience, table.wait_for(Option::is_some));
         // Without a table nothing is an asset.
-        drop(first.await);
+        matches!(first.await, Ok(Ok(_)))
     }
 
     fn covers(&self, path: &str) -> bool {
@@ -185,6 +186,7 @@ pub(super) mod tests {
     use std::io::Write as _;
     use std::path::Path;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::SystemTime;
 
     /// A folder of this test's own.
     pub(super) fn folder() -> PathBuf {
@@ -194,6 +196,13 @@ pub(super) mod tests {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         fs::canonicalize(folder).unwrap()
+    }
+
+    /// Writes a file that nobody has touched for long.
+    pub(super) fn write(path: &Path, content: &[u8]) {
+        fs::write(path, content).unwrap();
+        let then = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
     }
 
     pub(super) fn rules() -> Rules {
@@ -310,14 +319,19 @@ pub(super) mod tests {
     async fn a_request_waits_for_the_first_table_if_it_may_be_in_it() {
         let folder = folder();
         let assets = Assets::new(settings(&folder));
-        let begun = tokio::time::Instant::now();
-        assets.settle("/elsewhere").await;
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        assets.settle("/static/a.css").await;
-        assert_eq!(begun.elapsed(), FIRST_TABLE_DEADLINE);
+        let settle = async |line: &str| {
+            let (method, path) = line.split_once(' ').unwrap();
+            let request = http::Request::builder().method(method).uri(path).body(()).unwrap();
+            let begun = Instant::now();
+            let is_new = assets.settle(&request.into_parts().0).await;
+            (is_new, begun.elapsed())
+        };
+        assert_eq!(settle("GET /elsewhere").await, (false, Duration::ZERO));
+        assert_eq!(settle("POST /static/a.css").await, (false, Duration::ZERO));
+        assert_eq!(settle("GET /static/a.css").await, (false, FIRST_TABLE_DEADLINE));
+        assert_eq!(settle("GET /static/a.css").await, (false, Duration::ZERO), "not each anew");
         assets.look_once();
-        assets.settle("/static/a.css").await;
-        assert_eq!(begun.elapsed(), FIRST_TABLE_DEADLINE);
+        assert_eq!(settle("GET /static/a.css").await, (false, Duration::ZERO));
         fs::remove_dir_all(folder).unwrap();
     }
 }

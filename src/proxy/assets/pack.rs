@@ -3,6 +3,7 @@
 //! Owns: which files are worth it, the encoders' levels, the budget of computing.
 //! Must not know: requests, when there is time for it.
 
+use std::collections::HashSet;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use brotli::enc::BrotliEncoderParams;
 use tokio::time::Instant;
 
 use super::gather::Gathered;
+use super::store::Digest;
 use crate::coding::{Coding, pays};
 
 /// Makes variants, a few at a time.
@@ -21,6 +23,8 @@ pub(super) struct Packer {
     waiting: Vec<usize>,
     spent: Duration,
     made: usize,
+    /// Contents that were tried, so that a change of other files does not bring them back.
+    tried: HashSet<Digest>,
 }
 
 /// All the computing that may be spent between two changes of the files: one core for so long.
@@ -28,7 +32,7 @@ const BUDGET: Duration = Duration::from_secs(20);
 
 /// How long is worked at a stretch. A pause of the same length follows: the application, which is
 /// starting at the same time, needs the core more.
-const STRETCH: Duration = Duration::from_millis(250);
+pub(super) const STRETCH: Duration = Duration::from_millis(250);
 
 /// Smaller files fit into one packet anyway.
 const LEAST: u64 = 1024;
@@ -51,6 +55,8 @@ impl Packer {
     pub(super) fn begin(&mut self, gathered: &Gathered) {
         (self.spent, self.made) = (Duration::ZERO, 0);
         self.waiting.clear();
+        let present: HashSet<_> = gathered.files.iter().map(|file| file.identity.digest).collect();
+        self.tried.retain(|digest| present.contains(digest));
         if !self.is_on {
             return;
         }
@@ -59,6 +65,7 @@ impl Packer {
             let size = file.identity.size;
             file.may_get_variants()
                 && file.variants.is_empty()
+                && !self.tried.contains(&file.identity.digest)
                 && (LEAST..=MOST).contains(&size)
                 && file.identity.body.is_some()
         });
@@ -70,11 +77,6 @@ impl Packer {
 
     pub(super) fn has_work(&self) -> bool {
         !self.waiting.is_empty()
-    }
-
-    /// How long the next stretch of work should be waited for, if there is any.
-    pub(super) fn pause(&self) -> Option<Duration> {
-        self.has_work().then_some(STRETCH)
     }
 
     pub(super) fn made(&self) -> usize {
@@ -105,17 +107,20 @@ impl Packer {
         let Gathered { files, store, .. } = gathered;
         let Some(file) = files.get_mut(at) else { return };
         let Some(body) = file.identity.body.clone() else { return };
+        self.tried.insert(file.identity.digest);
         for coding in [Coding::Brotli, Coding::Gzip] {
             // The encoders write to memory, which does not fail.
             let Ok(packed) = encode(coding, &body) else { continue };
             if !pays(file.identity.size, packed.len() as u64) {
                 continue;
             }
-            if let Some(variant) = store.keep_made(packed) {
-                store.vouch(&variant, &file.identity);
-                file.variants.push((coding, variant));
-                self.made += 1;
-            }
+            let Some(variant) = store.keep_made(packed) else {
+                // Memory is spent.
+                return self.waiting.clear();
+            };
+            store.vouch(coding, &variant, &file.identity);
+            file.variants.push((coding, variant));
+            self.made += 1;
         }
         self.share(gathered, at);
     }

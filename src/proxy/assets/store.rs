@@ -4,17 +4,19 @@
 //! Must not know: URLs, fields, which request wants what.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use super::Links;
 use super::walk::{Found, Version};
 use crate::coding::Coding;
+use crate::proxy::file::conditions::Validators;
 use crate::proxy::file::confine::{Opened, Refusal, open_anywhere, open_beneath};
 
 /// Tells one content from any other.
@@ -48,11 +50,16 @@ pub(super) struct Stored {
     pub(super) body: Option<Bytes>,
     /// Where it was read; nothing for what was made here.
     pub(super) place: Option<Location>,
+    /// Whether it had rested for a while when it was read: else somebody may still be writing, and
+    /// more may come without another time.
+    pub(super) is_settled: bool,
 }
 
 /// Where a file lies.
 #[derive(Clone, Debug)]
 pub(super) struct Location {
+    /// The directory as it is called, and its real path when it was looked at.
+    directory: Arc<Path>,
     root: Arc<Path>,
     name: String,
     version: Version,
@@ -74,10 +81,15 @@ pub(super) enum Gone {
 }
 
 impl Location {
-    /// Where `found` lies beneath `root`, a real path.
-    pub(super) fn new(root: &Arc<Path>, found: &Found, links: Links) -> Self {
-        let (root, name) = (Arc::clone(root), found.name.clone());
-        Self { root, name, version: found.version, links }
+    /// Where `found` lies beneath `directory`, whose real path is `root`.
+    pub(super) fn new(
+        directory: &Arc<Path>,
+        root: &Arc<Path>,
+        found: &Found,
+        links: Links,
+    ) -> Self {
+        let (directory, root) = (Arc::clone(directory), Arc::clone(root));
+        Self { directory, root, name: found.name.clone(), version: found.version, links }
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -86,16 +98,24 @@ impl Location {
 
     /// Opens the file, if it is still the version that was looked at. It blocks.
     pub(super) fn open(&self) -> Result<Opened, Gone> {
-        let opened = self.open_anew()?;
+        let opened = self.open_in(&self.root)?;
         self.check(&opened.file)?;
         Ok(opened)
     }
 
-    /// Opens the file as it is now. It blocks.
+    /// Opens the file as it is now; its directory may be another one of the same name, as after a
+    /// deployment. It blocks.
     pub(super) fn open_anew(&self) -> Result<Opened, Refusal> {
+        match fs::canonicalize(&self.directory) {
+            Ok(root) => self.open_in(&root),
+            Err(_) => Err(Refusal::Missing(self.path())),
+        }
+    }
+
+    fn open_in(&self, root: &Path) -> Result<Opened, Refusal> {
         match self.links {
-            Links::Inside => open_beneath(&self.root, Path::new(&self.name)),
-            Links::Anywhere => open_anywhere(self.path()),
+            Links::Inside => open_beneath(root, Path::new(&self.name)),
+            Links::Anywhere => open_anywhere(root.join(&self.name)),
         }
     }
 
@@ -103,9 +123,13 @@ impl Location {
         let is_same = Version::of(&file.metadata()?)? == self.version;
         if is_same { Ok(()) } else { Err(Gone::Changed) }
     }
+
+    fn is_settled(&self) -> bool {
+        Validators::is_settled(self.version.modified, SystemTime::now())
+    }
 }
 
-/// Which file a content is of: its directory's real path and its name.
+/// Which file a content is of: its directory as it is called, and its name.
 type Key = (Arc<Path>, String);
 
 /// Contents, as they are gathered for one table.
@@ -117,7 +141,7 @@ pub(super) struct Store {
     contents: Mutex<HashMap<Digest, Bytes>>,
     stored: Mutex<HashMap<Key, Arc<Stored>>>,
     /// A file's content and a variant's, which was decoded and is the same.
-    proven: Mutex<HashSet<(Digest, Digest)>>,
+    proven: Mutex<HashSet<(Coding, Digest, Digest)>>,
 }
 
 /// How much of the budget a content may claim.
@@ -141,86 +165,126 @@ impl Store {
     }
 
     /// Reads a file, or takes what `former`, the store of the table before, has of it. It blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`]: see [`Store::fall_back`] then.
     pub(super) fn load(
         &self,
         location: Location,
         claim: Claim,
         former: &Self,
     ) -> Result<Arc<Stored>, Gone> {
-        let key = (Arc::clone(&location.root), location.name.clone());
-        let known = lock(&former.stored).get(&key).cloned();
-        let known = known.filter(|stored| {
-            stored.place.as_ref().is_some_and(|place| place.version == location.version)
+        let key = (Arc::clone(&location.directory), location.name.clone());
+        let known = lock(&former.stored).get(&key).cloned().filter(|stored| {
+            let place = stored.place.as_ref();
+            stored.is_settled && place.is_some_and(|place| place.version == location.version)
         });
         let stored = match known {
-            Some(stored) => self.adopt(stored),
-            None => Arc::new(self.read(location, claim)?),
+            // One that found no room may find some now.
+            Some(stored) if stored.body.is_some() || !self.has_room(stored.size, claim) => {
+                self.adopt(stored, claim)
+            }
+            Some(_) | None => Arc::new(self.read(location, claim)?),
         };
         lock(&self.stored).insert(key, Arc::clone(&stored));
         Ok(stored)
     }
 
+    /// What `former` has of a file that cannot be read just now: better than nothing, until the next
+    /// look.
+    pub(super) fn fall_back(&self, location: &Location, former: &Self) -> Option<Arc<Stored>> {
+        let key = (Arc::clone(&location.directory), location.name.clone());
+        let known = lock(&former.stored).get(&key).cloned();
+        let stored = self.adopt(known.filter(|stored| stored.body.is_some())?, Claim::Full);
+        lock(&self.stored).insert(key, Arc::clone(&stored));
+        Some(stored)
+    }
+
     /// Takes a content over from another store, with its body if that has room here.
-    fn adopt(&self, stored: Arc<Stored>) -> Arc<Stored> {
+    fn adopt(&self, stored: Arc<Stored>, claim: Claim) -> Arc<Stored> {
         let Some(body) = &stored.body else { return stored };
-        if self.keep(stored.digest, body.clone(), Claim::Full).is_some() {
+        if self.keep_again(stored.digest, body, claim) {
             return stored;
         }
-        let Stored { digest, size, ref place, .. } = *stored;
-        Arc::new(Stored { digest, size, body: None, place: place.clone() })
+        let Stored { digest, size, ref place, is_settled, .. } = *stored;
+        Arc::new(Stored { digest, size, body: None, place: place.clone(), is_settled })
     }
 
     fn read(&self, location: Location, claim: Claim) -> Result<Stored, Gone> {
+        let is_settled = location.is_settled();
         let mut opened = location.open()?;
         let size = opened.size;
-        let (digest, body) = if self.has_room(size, claim) {
+        let (digest, body) = if let Some(room) = self.claim(size, claim) {
             let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
             (&opened.file).take(size.saturating_add(1)).read_to_end(&mut content)?;
+            if content.len() as u64 != size {
+                return Err(Gone::Changed);
+            }
             let digest = Digest::of(&content);
-            (digest, self.keep(digest, content.into(), claim))
+            (digest, Some(self.keep(digest, content.into(), room)))
         } else {
-            let digest = digest(&mut opened.file, u64::MAX)?;
+            let (digest, length) = digest(&mut opened.file, u64::MAX)?;
+            if length != size {
+                return Err(Gone::Changed);
+            }
             (digest, lock(&self.contents).get(&digest).cloned())
         };
         location.check(&opened.file)?;
-        Ok(Stored { digest, size, body, place: Some(location) })
+        Ok(Stored { digest, size, body, place: Some(location), is_settled })
     }
 
     /// Keeps a content made here, if it has room.
     pub(super) fn keep_made(&self, content: Vec<u8>) -> Option<Arc<Stored>> {
         let (digest, size) = (Digest::of(&content), content.len() as u64);
-        let body = Some(self.keep(digest, content.into(), Claim::Full)?);
-        Some(Arc::new(Stored { digest, size, body, place: None }))
+        let room = self.claim(size, Claim::Full)?;
+        let body = Some(self.keep(digest, content.into(), room));
+        Some(Arc::new(Stored { digest, size, body, place: None, is_settled: true }))
     }
 
-    /// Takes a content made here over from `former`, if it has room.
-    pub(super) fn keep_again(&self, stored: &Arc<Stored>) -> Option<Arc<Stored>> {
-        let body = stored.body.clone()?;
-        self.keep(stored.digest, body, Claim::Full)?;
-        Some(Arc::clone(stored))
+    /// Takes a content made here over from the store before, if it has room.
+    pub(super) fn keep_made_again(&self, stored: &Arc<Stored>) -> Option<Arc<Stored>> {
+        let body = stored.body.as_ref()?;
+        self.keep_again(stored.digest, body, Claim::Full).then(|| Arc::clone(stored))
     }
 
     fn has_room(&self, size: u64, claim: Claim) -> bool {
-        let left = self.left.load(Ordering::Relaxed);
-        let reserve = if claim == Claim::Half { self.budget / 2 } else { 0 };
-        left.checked_sub(size).is_some_and(|rest| rest >= reserve)
+        self.rest(self.left.load(Ordering::Relaxed), size, claim).is_some()
     }
 
-    /// Keeps a body within the budget; a content that is there already takes nothing more, as when
-    /// Django has written a file under two names.
-    fn keep(&self, digest: Digest, body: Bytes, claim: Claim) -> Option<Bytes> {
+    /// What would be left of `left` bytes.
+    fn rest(&self, left: u64, size: u64, claim: Claim) -> Option<u64> {
+        let reserve = if claim == Claim::Half { self.budget / 2 } else { 0 };
+        left.checked_sub(size).filter(|rest| *rest >= reserve)
+    }
+
+    /// Takes room before anything is read: many threads read at once.
+    fn claim(&self, size: u64, claim: Claim) -> Option<Room<'_>> {
+        let rest = |left| self.rest(left, size, claim);
+        let claimed = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        // Not `then_some`: a room that was not claimed must not be given back.
+        claimed.ok().map(|_| Room { left: &self.left, size })
+    }
+
+    /// Keeps a body in its room. A content that is there already gives the room back, as when Django
+    /// has written a file under two names.
+    fn keep(&self, digest: Digest, body: Bytes, room: Room<'_>) -> Bytes {
         let mut contents = lock(&self.contents);
         if let Some(known) = contents.get(&digest) {
-            return Some(known.clone());
+            return known.clone();
         }
-        // Under the lock, so that two never take the last room both.
-        let size = body.len() as u64;
-        if !self.has_room(size, claim) {
-            return None;
-        }
-        self.left.fetch_sub(size, Ordering::Relaxed);
         contents.insert(digest, body.clone());
-        Some(body)
+        room.take();
+        body
+    }
+
+    /// Keeps a body that is in memory anyway; whether it has room.
+    fn keep_again(&self, digest: Digest, body: &Bytes, claim: Claim) -> bool {
+        if lock(&self.contents).contains_key(&digest) {
+            return true;
+        }
+        let room = self.claim(body.len() as u64, claim);
+        room.map(|room| self.keep(digest, body.clone(), room)).is_some()
     }
 
     /// Whether a variant, decoded, is its file. It blocks, unless that is known already.
@@ -231,7 +295,7 @@ impl Store {
         file: &Stored,
         former: &Self,
     ) -> Result<bool, Gone> {
-        let pair = (file.digest, variant.digest);
+        let pair = (coding, file.digest, variant.digest);
         let is_known = lock(&former.proven).contains(&pair) || lock(&self.proven).contains(&pair);
         let is_proven = is_known || decoded(coding, variant, file.size)? == Some(file.digest);
         if is_proven {
@@ -241,8 +305,26 @@ impl Store {
     }
 
     /// Takes it as known that a variant is one of a file: it was made from it.
-    pub(super) fn vouch(&self, variant: &Stored, file: &Stored) {
-        lock(&self.proven).insert((file.digest, variant.digest));
+    pub(super) fn vouch(&self, coding: Coding, variant: &Stored, file: &Stored) {
+        lock(&self.proven).insert((coding, file.digest, variant.digest));
+    }
+}
+
+/// Memory that is taken, and given back unless something is kept in it.
+struct Room<'a> {
+    left: &'a AtomicU64,
+    size: u64,
+}
+
+impl Room<'_> {
+    fn take(mut self) {
+        self.size = 0;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.left.fetch_add(self.size, Ordering::Relaxed);
     }
 }
 
@@ -263,17 +345,17 @@ fn decoded(coding: Coding, variant: &Stored, size: u64) -> Result<Option<Digest>
         },
     };
     // What cannot be decoded is no variant; a file that cannot be read has its own line.
-    Ok(result.ok())
+    Ok(result.ok().map(|(digest, _)| digest))
 }
 
-/// The digest of what is read, of at most `limit` bytes.
-fn digest(source: &mut dyn Read, limit: u64) -> io::Result<Digest> {
+/// The digest and the number of the bytes that are read, of at most `limit`.
+fn digest(source: &mut dyn Read, limit: u64) -> io::Result<(Digest, u64)> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; BUFFER];
     let mut total = 0;
     loop {
         let count = match source.read(&mut buffer) {
-            Ok(0) => return Ok(Digest::ended(&hasher)),
+            Ok(0) => return Ok((Digest::ended(&hasher), total)),
             Ok(count) => count,
             Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
             Err(why) => return Err(why),
@@ -296,7 +378,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::proxy::assets::Place;
-    use crate::proxy::assets::tests::{folder, packed};
+    use crate::proxy::assets::tests::{folder, packed, write};
     use crate::proxy::assets::walk::look;
     use std::fs;
 
@@ -304,9 +386,9 @@ mod tests {
     fn load_all(store: &Store, folder: &Path, former: &Store) -> Vec<Arc<Stored>> {
         let place = Place { prefix: "/static/".to_owned(), directory: folder.to_owned() };
         let listing = look(&place, Links::Inside);
-        let root = listing.root.unwrap().into();
-        let locations =
-            listing.files.iter().map(|found| Location::new(&root, found, Links::Inside));
+        let (directory, root) = (folder.into(), listing.root.unwrap().into());
+        let location = |found| Location::new(&directory, &root, found, Links::Inside);
+        let locations = listing.files.iter().map(location);
         locations.map(|location| store.load(location, Claim::Full, former).unwrap()).collect()
     }
 
@@ -329,16 +411,21 @@ mod tests {
     #[test]
     fn what_has_not_changed_is_not_read_again() {
         let folder = folder();
-        fs::write(folder.join("a"), "one").unwrap();
-        fs::write(folder.join("b"), "two").unwrap();
+        write(&folder.join("a"), b"one");
+        write(&folder.join("b"), b"two");
         let first = Store::new(1000);
         let before = load_all(&first, &folder, &Store::default());
-        fs::write(folder.join("b"), "three").unwrap();
+        write(&folder.join("b"), b"three");
+        // Somebody may still be writing it: it is looked at again.
+        fs::write(folder.join("c"), "four").unwrap();
         let second = Store::new(1000);
         let after = load_all(&second, &folder, &first);
         assert!(Arc::ptr_eq(&before[0], &after[0]));
         assert_eq!(after[1].body.as_deref(), Some(&b"three"[..]));
-        assert_eq!(second.used(), 8);
+        assert_eq!(second.used(), 12);
+        assert!(!after[2].is_settled);
+        let again = load_all(&Store::new(1000), &folder, &second);
+        assert!(Arc::ptr_eq(&after[1], &again[1]) && !Arc::ptr_eq(&after[2], &again[2]));
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -359,6 +446,9 @@ mod tests {
             assert!(!is_variant(&packed(coding, &b"text ".repeat(1001))), "{coding:?}");
             assert!(!is_variant(&whole[..whole.len() / 2]), "{coding:?}");
             assert!(!is_variant(b""), "{coding:?}");
+            let other = if coding == Coding::Gzip { Coding::Brotli } else { Coding::Gzip };
+            let variant = store.keep_made(whole).unwrap();
+            assert!(!store.is_variant(other, &variant, &file, &nothing).unwrap(), "{coding:?}");
         }
     }
 }

@@ -167,8 +167,10 @@ fn tag(stored: &Stored, coding: Option<Coding>) -> String {
     }
 }
 
-/// A time as an HTTP date can say it; what is before 1970 is 1970.
+/// A time as an HTTP date can say it: what is before 1970 is 1970, and what is to come is now
+/// (RFC 9110 §8.8.2.1).
 fn whole_seconds(time: SystemTime) -> SystemTime {
+    let time = time.min(SystemTime::now());
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(since.as_secs())
 }

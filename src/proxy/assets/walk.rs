@@ -4,7 +4,7 @@
 //! Must not know: what the files hold, variants, how an answer is made.
 
 use std::fs::{self, DirEntry, Metadata};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -14,6 +14,12 @@ use super::{Links, Place};
 /// The most files; further ones are passed over. Each takes about 1 KiB of memory beside its content.
 pub(super) const FILES_LIMIT: usize = 200_000;
 
+/// The most directories that are looked into; links among them can make a tree of any size.
+const DIRECTORIES_LIMIT: usize = 50_000;
+
+/// The most oddities that one look remembers.
+const ODDITIES_LIMIT: usize = 1000;
+
 /// The most directories within one another.
 const DEPTH_LIMIT: usize = 64;
 
@@ -22,6 +28,8 @@ const DEPTH_LIMIT: usize = 64;
 pub(super) struct Version {
     pub(super) size: u64,
     pub(super) modified: SystemTime,
+    /// When anything about it was changed last, which nobody can set back.
+    changed: (i64, i64),
     inode: u64,
 }
 
@@ -29,7 +37,8 @@ impl Version {
     /// The version that an open file or a directory's entry is.
     pub(super) fn of(metadata: &Metadata) -> io::Result<Self> {
         let (size, inode) = (metadata.len(), metadata.ino());
-        Ok(Self { size, modified: metadata.modified()?, inode })
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Ok(Self { size, modified: metadata.modified()?, changed, inode })
     }
 }
 
@@ -55,6 +64,8 @@ pub(super) struct Listing {
     pub(super) oddities: Vec<Oddity>,
     /// Nothing, if the directory is not there.
     pub(super) root: Option<PathBuf>,
+    /// Whether the file system failed, so that something is not listed that may be there.
+    pub(super) has_failed: bool,
 }
 
 /// A directory on the way, by its real path, its name beneath the root, and the real paths of the
@@ -74,14 +85,19 @@ pub(super) fn look(place: &Place, links: Links) -> Listing {
             listing.note(place.directory.clone(), "it is no directory");
             return listing;
         }
-        Err(_) => {
-            listing.note(place.directory.clone(), "there is no such directory");
+        Err(why) => {
+            listing.fail(place.directory.clone(), &why, Some("there is no such directory"));
             return listing;
         }
     };
-    let mut walk = Walk { root: root.clone(), is_top: place.is_top(), links, listing };
+    let mut walk = Walk { root: root.clone(), is_top: place.is_top(), links, listing, entered: 0 };
     let mut stops = vec![Stop { real: root.clone(), name: String::new(), links: Vec::new() }];
     while let Some(stop) = stops.pop() {
+        walk.entered += 1;
+        if walk.entered > DIRECTORIES_LIMIT || walk.listing.files.len() >= FILES_LIMIT {
+            walk.listing.note(root.clone(), TOO_MANY);
+            break;
+        }
         walk.enter(&stop, &mut stops);
     }
     let mut listing = walk.listing;
@@ -92,7 +108,25 @@ pub(super) fn look(place: &Place, links: Links) -> Listing {
 
 impl Listing {
     fn note(&mut self, path: PathBuf, what: &'static str) {
-        self.oddities.push(Oddity { path, what });
+        if self.oddities.len() < ODDITIES_LIMIT {
+            self.oddities.push(Oddity { path, what });
+        }
+    }
+
+    /// Notes what cannot be looked at. What is gone, or forbidden, is that for certain; any other
+    /// failure may pass, as when a share fails over.
+    fn fail(&mut self, path: PathBuf, why: &io::Error, gone: Option<&'static str>) {
+        let kind = why.kind();
+        if matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory) {
+            if let Some(gone) = gone {
+                self.note(path, gone);
+            }
+        } else if kind == ErrorKind::PermissionDenied {
+            self.note(path, "forebay may not read it");
+        } else {
+            self.has_failed = true;
+            self.note(path, "the file system failed");
+        }
     }
 }
 
@@ -102,17 +136,19 @@ struct Walk {
     is_top: bool,
     links: Links,
     listing: Listing,
+    entered: usize,
 }
 
 impl Walk {
     fn enter(&mut self, stop: &Stop, stops: &mut Vec<Stop>) {
-        let Ok(entries) = fs::read_dir(&stop.real) else {
-            return self.listing.note(stop.real.clone(), "the directory cannot be read");
+        let entries = match fs::read_dir(&stop.real) {
+            Ok(entries) => entries,
+            Err(why) => return self.listing.fail(stop.real.clone(), &why, None),
         };
         for entry in entries {
             match entry {
                 Ok(entry) => self.see(&entry, stop, stops),
-                Err(_) => self.listing.note(stop.real.clone(), "the directory cannot be read"),
+                Err(why) => self.listing.fail(stop.real.clone(), &why, None),
             }
         }
     }
@@ -127,8 +163,9 @@ impl Walk {
             return;
         }
         let name = if stop.name.is_empty() { text.into() } else { format!("{}/{text}", stop.name) };
-        let Ok(kind) = entry.file_type() else {
-            return self.listing.note(path, "it cannot be looked at");
+        let kind = match entry.file_type() {
+            Ok(kind) => kind,
+            Err(why) => return self.listing.fail(path, &why, None),
         };
         if kind.is_symlink() {
             return self.follow(path, name, stop, stops);
@@ -174,15 +211,10 @@ impl Walk {
 
     fn keep(&mut self, path: PathBuf, name: String, metadata: io::Result<Metadata>) {
         match metadata.and_then(|metadata| Version::of(&metadata)) {
-            Ok(_) if self.listing.files.len() == FILES_LIMIT => {
-                let root = self.root.clone();
-                if self.listing.oddities.iter().all(|oddity| oddity.what != TOO_MANY) {
-                    self.listing.note(root, TOO_MANY);
-                }
-            }
+            // The walk ends with this directory.
+            Ok(_) if self.listing.files.len() >= FILES_LIMIT => {}
             Ok(version) => self.listing.files.push(Found { name, version }),
-            // It may have gone meanwhile.
-            Err(_) => self.listing.note(path, "it cannot be looked at"),
+            Err(why) => self.listing.fail(path, &why, None),
         }
     }
 }
@@ -192,7 +224,7 @@ fn depth(name: &str) -> usize {
 }
 
 const WELL_KNOWN: &str = ".well-known";
-const TOO_MANY: &str = "it has more than 200,000 files";
+const TOO_MANY: &str = "it has 200,000 files or 50,000 directories; the rest is passed over";
 
 #[cfg(test)]
 mod tests {

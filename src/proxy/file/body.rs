@@ -91,18 +91,14 @@ struct Source {
     path: PathBuf,
     size: u64,
     modified: SystemTime,
+    /// Whether it is still itself when it has grown, as a log is.
+    may_grow: bool,
 }
 
 impl Content {
     /// No content, for an answer that has none.
     pub fn nothing() -> Self {
         Self { source: None, pieces: VecDeque::new(), left: 0, reading: None }
-    }
-
-    /// Content that is in memory.
-    pub fn in_memory(bytes: Bytes) -> Self {
-        let left = bytes.len() as u64;
-        Self { source: None, pieces: VecDeque::from([Piece::Text(bytes)]), left, reading: None }
     }
 
     /// Pieces of content that is in memory, in this order.
@@ -126,8 +122,17 @@ impl Content {
     pub fn new(opened: Opened, pieces: Vec<Piece>) -> Self {
         let Opened { file, path, size, modified } = opened;
         let left = pieces.iter().map(Piece::length).sum();
-        let source = Source { file, path, size, modified };
+        let source = Source { file, path, size, modified, may_grow: true };
         Self { source: Some(Arc::new(source)), pieces: pieces.into(), left, reading: None }
+    }
+
+    /// Pieces of a file whose every byte is described already: one that grows is not it any more.
+    pub fn of_known(opened: Opened, pieces: Vec<Piece>) -> Self {
+        let mut content = Self::new(opened, pieces);
+        if let Some(source) = content.source.as_mut().and_then(Arc::get_mut) {
+            source.may_grow = false;
+        }
+        content
     }
 
     /// Whether nothing is left.
@@ -220,7 +225,7 @@ const LOOKS: u32 = 20;
 
 impl Source {
     /// Reads a chunk, then looks whether the file is still the one that the header section
-    /// describes. One that has grown is: its beginning is what it was, as in a log.
+    /// describes. One that has grown is, where it may: its beginning is what it was, as in a log.
     fn read(&self, chunk: &Span) -> Result<Vec<u8>, Broken> {
         let unreadable = |source| Broken::Unreadable { path: self.path.clone(), source };
         let length = usize::try_from(chunk.end - chunk.start).unwrap_or(CHUNK);
@@ -238,8 +243,13 @@ impl Source {
             if size < self.size {
                 return Err(Broken::Shortened(self.path.clone()));
             }
-            if size > self.size || modified == self.modified {
+            if (size > self.size && self.may_grow)
+                || (size == self.size && modified == self.modified)
+            {
                 return Ok(buffer);
+            }
+            if size > self.size {
+                break;
             }
             // A write at the end moves the time first and the size afterwards.
             std::thread::park_timeout(Duration::from_millis(1));

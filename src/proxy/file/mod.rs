@@ -15,8 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, Entry, LAST_MODIFIED, TRAILER,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, Entry, LAST_MODIFIED, TRAILER,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
@@ -201,6 +201,8 @@ fn without_content(mut head: http::response::Parts, status: StatusCode) -> Respo
         head.headers.remove(name);
     }
     if status != StatusCode::NOT_MODIFIED {
+        // How long the file may be kept says nothing of this (RFC 9111 §3).
+        head.headers.remove(CACHE_CONTROL);
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     head.status = status;

@@ -12,6 +12,7 @@ pub(crate) mod notes;
 pub(crate) mod load;
 pub(crate) mod relay;
 pub(crate) mod random;
+pub(crate) mod tree;
 pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, TcpListener};
