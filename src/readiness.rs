@@ -27,13 +27,17 @@ impl Phase {
     /// One that listens and answers badly is no such case: its answers are the truth.
     pub fn holds_visitors(&self) -> bool {
         match self {
-            Self::Starting(reason) => {
-                matches!(
-                    reason,
-                    Reason::NotAsked | Reason::Releasing | Reason::NotListening | Reason::Silent
-                )
+            Self::Starting(reason) => matches!(
+                reason,
+                Reason::NotAsked
+                    | Reason::Releasing
+                    | Reason::Loading
+                    | Reason::NotListening
+                    | Reason::Silent
+            ),
+            Self::Failed(reason) => {
+                matches!(reason, Reason::Loading | Reason::NotListening | Reason::Returning)
             }
-            Self::Failed(reason) => matches!(reason, Reason::NotListening | Reason::Returning),
             Self::Ready | Self::Draining => false,
         }
     }
@@ -46,6 +50,8 @@ pub enum Reason {
     NotAsked,
     /// The release command runs; the application is started afterwards.
     Releasing,
+    /// Its process runs, and nothing listens at the upstream address.
+    Loading,
     /// Nothing listens at the upstream address.
     NotListening,
     /// It accepts connections and does not answer.
@@ -65,7 +71,12 @@ impl Reason {
     pub fn shows_life(self) -> bool {
         matches!(
             self,
-            Self::Releasing | Self::Silent | Self::Answered(_) | Self::NotHttp | Self::Returning
+            Self::Releasing
+                | Self::Loading
+                | Self::Silent
+                | Self::Answered(_)
+                | Self::NotHttp
+                | Self::Returning
         )
     }
 }
@@ -75,6 +86,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NotAsked => f.write_str("not asked yet"),
             Self::Releasing => f.write_str("the release command runs"),
+            Self::Loading => f.write_str("its process runs and does not listen yet"),
             Self::NotListening => f.write_str("nothing listens at the upstream address"),
             Self::Silent => f.write_str("it accepts connections and does not answer"),
             Self::Answered(status) => write!(f, "it answered {status}"),
@@ -139,8 +151,10 @@ impl Readiness {
         self.phase.send_if_modified(|phase| {
             let next = match phase {
                 Phase::Ready | Phase::Failed(_) => Phase::Failed(Reason::NotListening),
-                // Then nothing can.
-                Phase::Starting(Reason::Releasing) => Phase::Starting(Reason::Releasing),
+                // Then nothing can, yet.
+                Phase::Starting(reason @ (Reason::Releasing | Reason::Loading)) => {
+                    Phase::Starting(*reason)
+                }
                 Phase::Starting(_) => Phase::Starting(Reason::NotListening),
                 Phase::Draining => return false,
             };

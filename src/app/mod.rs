@@ -282,6 +282,7 @@ async fn attend(
     tokio::spawn(Keeper::new(Arc::clone(&shared.assets)).run());
     let (questions, upstream) = (config.questions.clone(), config.upstream.clone());
     let asker = Asker::new(questions, upstream, Arc::clone(&shared.common.pulse));
+    let asker = asker.beside(crew.running());
     // Until the release command has succeeded there is nobody to ask.
     let released = crew.released();
     let mut asking = std::pin::pin!(async {

@@ -26,6 +26,8 @@ pub(super) struct Lead {
     pub(super) failure: mpsc::Sender<Error>,
     /// Set when the release phase is over.
     pub(super) release: watch::Sender<bool>,
+    /// Whether the web process runs.
+    pub(super) running: watch::Sender<bool>,
     pub(super) web: Arc<Mutex<Option<Pid>>>,
 }
 
@@ -156,6 +158,7 @@ impl Lead {
 
     fn set_web(&self, process: Option<Pid>) {
         *self.web.lock().unwrap_or_else(PoisonError::into_inner) = process;
+        self.running.send_replace(process.is_some());
     }
 
     fn fail(&self, why: Error) {

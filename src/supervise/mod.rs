@@ -83,6 +83,7 @@ pub struct Crew {
     failures: mpsc::Receiver<Error>,
     work: JoinHandle<()>,
     web: Arc<Mutex<Option<Pid>>>,
+    running: watch::Receiver<bool>,
     released: watch::Receiver<bool>,
 }
 
@@ -94,6 +95,7 @@ impl Crew {
             failures: mpsc::channel(1).1,
             work: tokio::spawn(async {}),
             web: Arc::default(),
+            running: watch::channel(false).1,
             released: watch::channel(true).1,
         }
     }
@@ -108,11 +110,20 @@ impl Crew {
         let (stage, stages) = watch::channel(Stage::Run);
         let (failure, failures) = mpsc::channel(1);
         let (release, released) = watch::channel(false);
+        let (running, runs) = watch::channel(false);
         let web = Arc::default();
-        let lead =
-            Lead { settings, sink, reaper, stage: stages, failure, release, web: Arc::clone(&web) };
+        let lead = Lead {
+            settings,
+            sink,
+            reaper,
+            stage: stages,
+            failure,
+            release,
+            running,
+            web: Arc::clone(&web),
+        };
         let work = tokio::spawn(Arc::new(lead).run(programs));
-        Ok(Self { stage, failures, work, web, released })
+        Ok(Self { stage, failures, work, web, running: runs, released })
     }
 
     /// Waits until the release command, if there is one, has succeeded; for ever if it does not.
@@ -123,6 +134,11 @@ impl Crew {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Whether the web process runs.
+    pub fn running(&self) -> watch::Receiver<bool> {
+        self.running.clone()
     }
 
     /// Waits until forebay cannot go on for want of a child; for ever if that does not come.

@@ -66,6 +66,19 @@ fn a_container_is_not_killed_in_the_middle_of_its_release() {
 }
 
 #[test]
+fn nor_while_its_application_loads_without_listening() {
+    let command = ["sh", "-c", "sleep 3; exec python3 web.py"];
+    let flags = ["--start-limit", "1s"];
+    let start =
+        Start { command: &command, flags: &flags, variables: APP_SERVICE, ..Start::default() };
+    let forebay = Forebay::run(&start);
+    let warm_up = "GET /robots933456.txt HTTP/1.1\r\nHost: 169.254.130.4:8000\r\n\r\n";
+    assert_eq!(forebay.exchange(warm_up).status, 200, "before the limit has passed");
+    forebay.wait_for_line("why", |line| line.contains("runs and does not listen yet"));
+    assert_eq!(forebay.get("/").text(), "ok", "a visitor waits until it really is there");
+}
+
+#[test]
 fn a_release_that_takes_too_long_is_ended() {
     let procfile = format!("{WEB}release: sh -c 'sleep 100 & echo $! > pid; wait'\n");
     let start = Start {

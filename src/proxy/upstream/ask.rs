@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, header};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::exchange::{Exchange, Source};
@@ -48,6 +49,7 @@ pub struct Asker {
     questions: Questions,
     upstream: Settings,
     pulse: Arc<Pulse>,
+    running: Option<watch::Receiver<bool>>,
     has_warned: bool,
     silences: u32,
 }
@@ -62,7 +64,14 @@ const SILENCES_ALLOWED: u32 = 3;
 impl Asker {
     /// Builds an asker; [`Asker::run`] asks.
     pub fn new(questions: Questions, upstream: Settings, pulse: Arc<Pulse>) -> Self {
-        Self { questions, upstream, pulse, has_warned: false, silences: 0 }
+        Self { questions, upstream, pulse, running: None, has_warned: false, silences: 0 }
+    }
+
+    /// Beside a process of which is known whether it runs: one that does and does not listen yet is
+    /// at work.
+    #[must_use]
+    pub fn beside(self, running: watch::Receiver<bool>) -> Self {
+        Self { running: Some(running), ..self }
     }
 
     /// Asks until the runtime ends. Whoever finds that nothing listens makes it ask at once.
@@ -71,7 +80,10 @@ impl Asker {
         let mut told = readiness.phase();
         loop {
             let asked = Instant::now();
-            let finding = self.ask_all().await;
+            let mut finding = self.ask_all().await;
+            if finding == Finding::Not(Reason::NotListening) && self.is_running() {
+                finding = Finding::Not(Reason::Loading);
+            }
             let phase = self.judge(finding, asked, &readiness.phase());
             readiness.set(phase.clone());
             if phase == Phase::Ready {
@@ -88,6 +100,10 @@ impl Asker {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+
+    fn is_running(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| *running.borrow())
     }
 
     /// Decides the phase. A worker that is busy is no reason to take an instance out.
@@ -117,7 +133,7 @@ impl Asker {
         match present {
             Phase::Starting(_) => Phase::Starting(reason),
             // It is on its way back: its workers start behind an open door.
-            Phase::Failed(Reason::NotListening | Reason::Returning)
+            Phase::Failed(Reason::Loading | Reason::NotListening | Reason::Returning)
                 if matches!(reason, Reason::Silent | Reason::NotHttp) =>
             {
                 Phase::Failed(Reason::Returning)
