@@ -1,10 +1,10 @@
 //! forebay stands between Azure and a Django site, in one process with one port.
 //!
 //! Read it in this order: [`proxy`] is the way of a request; [`readiness`] is what probes are told;
-//! [`config`] is where settings come from; [`app`] puts the parts together and takes them apart.
-//! [`site`] is `forebay run`: [`launch`] finds out what to start, [`django`] what the site's settings
-//! say, and [`supervise`] keeps it running. [`explain`] shows what is done to a request, [`demo`] shows
-//! it in a browser, and [`telemetry`] says what happens. [`precompress`] is a tool for build time. The
+//! [`config`] is where settings come from; [`site`] is `forebay run`: [`launch`] finds out what to
+//! start, [`django`] what the site's settings say, [`supervise`] keeps it running; [`app`] puts the
+//! parts together and takes them apart. [`explain`] shows what is done to a request, [`demo`] shows it
+//! in a browser, and [`telemetry`] says what happens. [`precompress`] is a tool for build time. The
 //! binary is in `main.rs` and `cli.rs`.
 
 pub mod proxy;

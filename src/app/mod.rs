@@ -167,7 +167,8 @@ fn run_with(
     });
     tell_the_end(&shared, end.as_ref().is_ok_and(|end| *end == End::Drained));
     drop(writer);
-    // The threads that are left, if any, end with the process.
+    // The threads that are left, if any, end with the process: a share that hangs must not hold it.
+    control.shutdown_background();
     end
 }
 
