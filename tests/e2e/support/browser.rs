@@ -48,7 +48,8 @@ pub(crate) fn browse(url: &str) -> String {
     let profile = Profile::fresh();
     let output = profile
         .browser(|name| Command::new(name))
-        .args(["--virtual-time-budget=5000", "--dump-dom"])
+        // Less than the five seconds after which a page of forebay loads itself anew.
+        .args(["--virtual-time-budget=4000", "--dump-dom"])
         .arg(url)
         .output()
         .unwrap();
