@@ -463,6 +463,45 @@ fn what_has_no_room_in_memory_is_read_when_it_is_asked_for() {
     world.wait_for("/static/large.bin", b"ok");
 }
 
+/// From 64 KiB on the kernel sends a content from a sealed file in memory.
+#[test]
+fn a_large_file_in_memory_is_the_same_on_all_ways() {
+    let files = fresh_directory();
+    let large = pattern(1_500_000);
+    put(&files, "large.bin", &large);
+    put(&files, "large.txt", &b"text ".repeat(40_000));
+    let world = World::over(files, &["--static-variants", "on"]);
+    let mut wire = world.forebay.connect();
+    for _ in 0..3 {
+        let short = ask(&mut wire, "GET /static/large.bin", "");
+        assert!(short.content == large);
+        let long = ask(&mut wire, "GET /static/large.bin", "TE: trailers");
+        assert!(long.content == large);
+        let head = ask(&mut wire, "HEAD /static/large.bin", "");
+        assert_eq!(head.field("content-length"), Some("1500000"));
+        let part = ask(&mut wire, "GET /static/large.bin", "Range: bytes=200000-400000");
+        assert!(part.content == large[200_000..=400_000]);
+        let parts = ask(&mut wire, "GET /static/large.bin", "Range: bytes=0-0,1400000-1400001");
+        assert_eq!(parts.status, 206);
+    }
+    assert!(world.forebay.connect_http2().get("/static/large.bin").content == large);
+    eventually("a sealed file gets variants", || {
+        let answer = world.ask("GET /static/large.txt", "Accept-Encoding: br");
+        (answer.field("content-encoding") == Some("br")).then_some(())
+    });
+    // A client that reads slowly, and one that leaves in the middle.
+    let mut slow = world.forebay.connect();
+    slow.send(request("GET /static/large.bin", ""));
+    slow.head();
+    let start = slow.bytes(1000);
+    let mut gone = world.forebay.connect();
+    gone.send(request("GET /static/large.bin", ""));
+    gone.head();
+    gone.reset();
+    assert!(world.get("/static/large.bin").content == large);
+    assert!([start, slow.bytes(1_499_000)].concat() == large);
+}
+
 #[test]
 fn a_file_that_shrinks_while_it_is_sent_ends_in_an_error() {
     let files = fresh_directory();

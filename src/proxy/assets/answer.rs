@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Assets;
+use super::body::Body;
 use super::decide::{Decision, decide};
 use super::describe::Rules;
 use super::store::{Gone, Stored};
@@ -66,10 +67,12 @@ pub struct AtOnce {
     /// The field lines, without `Date`.
     pub lines: Bytes,
     /// The content; none for HEAD and 304.
-    pub content: Bytes,
+    pub content: Body,
     /// The coding of the content, for the log.
     pub coding: Option<&'static str>,
 }
+
+const NOTHING: Body = Body::Heap(Bytes::new());
 
 /// Answers GET or HEAD with a file that is in memory as a whole, or with 304; nothing where the
 /// answer is another one: see [`Assets::answer`].
@@ -82,14 +85,14 @@ pub fn at_once(
     match decide(file, method, fields, now)? {
         Decision::Whole(form) => {
             let is_head = *method == Method::HEAD;
-            let content = if is_head { Bytes::new() } else { form.stored.body.clone()? };
+            let content = if is_head { NOTHING } else { form.stored.body.clone()? };
             let lines = form.lines.all().clone();
             let coding = form.coding.map(Coding::name);
             Some(AtOnce { status: StatusCode::OK, lines, content, coding })
         }
         Decision::NotModified(form) => {
             let (status, lines) = (StatusCode::NOT_MODIFIED, form.lines.shared());
-            Some(AtOnce { status, lines, content: Bytes::new(), coding: None })
+            Some(AtOnce { status, lines, content: NOTHING, coding: None })
         }
         Decision::Failed(_)
         | Decision::Parts(..)
@@ -143,8 +146,7 @@ impl Assets {
             None => vec![Piece::Part(0..form.stored.size)],
         };
         if let Some(body) = &form.stored.body {
-            let content = Content::of_memory(body, pieces);
-            return Ok((response.map(|()| content), coding));
+            return Ok((response.map(|()| body.content(pieces)), coding));
         }
         match open(&form.stored).await? {
             Ok(opened) => Ok((response.map(|()| Content::of_known(opened, pieces)), coding)),

@@ -8,6 +8,7 @@
 //! directories change. [`decide`] finds out what a request gets, [`answer`](mod@answer) gives it.
 
 mod answer;
+mod body;
 mod decide;
 mod describe;
 mod gather;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 pub use answer::{AtOnce, Error, METHODS, at_once};
+pub use body::Body;
 pub use describe::{Rules, may_be_set};
 pub use keeper::Keeper;
 pub use table::{Asset, File};

@@ -106,7 +106,8 @@ impl Packer {
     fn pack(&mut self, gathered: &mut Gathered, at: usize) {
         let Gathered { files, store, .. } = gathered;
         let Some(file) = files.get_mut(at) else { return };
-        let Some(body) = file.identity.body.clone() else { return };
+        let body = file.identity.body.as_ref().and_then(|body| body.read().ok());
+        let Some(body) = body else { return };
         self.tried.insert(file.identity.digest);
         for coding in [Coding::Brotli, Coding::Gzip] {
             // The encoders write to memory, which does not fail.

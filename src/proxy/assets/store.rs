@@ -7,13 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use bytes::Bytes;
-
 use super::Links;
+use super::body::Body;
 use super::walk::{Found, Version};
 use crate::coding::Coding;
 use crate::proxy::file::conditions::Validators;
@@ -47,7 +46,7 @@ pub(super) struct Stored {
     pub(super) digest: Digest,
     pub(super) size: u64,
     /// Nothing where the budget had no room.
-    pub(super) body: Option<Bytes>,
+    pub(super) body: Option<Body>,
     /// Where it was read; nothing for what was made here.
     pub(super) place: Option<Location>,
     /// Whether it had rested for a while when it was read: else somebody may still be writing, and
@@ -138,7 +137,9 @@ pub(super) struct Store {
     /// Bytes of memory that are not taken.
     left: AtomicU64,
     budget: u64,
-    contents: Mutex<HashMap<Digest, Bytes>>,
+    contents: Mutex<HashMap<Digest, Body>>,
+    /// How many of them lie in sealed files.
+    sealed: AtomicUsize,
     stored: Mutex<HashMap<Key, Arc<Stored>>>,
     /// A file's content and a variant's, which was decoded and is the same.
     proven: Mutex<HashSet<(Coding, Digest, Digest)>>,
@@ -222,7 +223,7 @@ impl Store {
                 return Err(Gone::Changed);
             }
             let digest = Digest::of(&content);
-            (digest, Some(self.keep(digest, content.into(), room)))
+            (digest, Some(self.keep(digest, || Body::new(content, &self.sealed), room)))
         } else {
             let (digest, length) = digest(&mut opened.file, u64::MAX)?;
             if length != size {
@@ -238,7 +239,7 @@ impl Store {
     pub(super) fn keep_made(&self, content: Vec<u8>) -> Option<Arc<Stored>> {
         let (digest, size) = (Digest::of(&content), content.len() as u64);
         let room = self.claim(size, Claim::Full)?;
-        let body = Some(self.keep(digest, content.into(), room));
+        let body = Some(self.keep(digest, || Body::new(content, &self.sealed), room));
         Some(Arc::new(Stored { digest, size, body, place: None, is_settled: true }))
     }
 
@@ -268,23 +269,27 @@ impl Store {
 
     /// Keeps a body in its room. A content that is there already gives the room back, as when Django
     /// has written a file under two names.
-    fn keep(&self, digest: Digest, body: Bytes, room: Room<'_>) -> Bytes {
+    fn keep(&self, digest: Digest, body: impl FnOnce() -> Body, room: Room<'_>) -> Body {
         let mut contents = lock(&self.contents);
         if let Some(known) = contents.get(&digest) {
             return known.clone();
         }
+        let body = body();
         contents.insert(digest, body.clone());
         room.take();
         body
     }
 
     /// Keeps a body that is in memory anyway; whether it has room.
-    fn keep_again(&self, digest: Digest, body: &Bytes, claim: Claim) -> bool {
+    fn keep_again(&self, digest: Digest, body: &Body, claim: Claim) -> bool {
         if lock(&self.contents).contains_key(&digest) {
             return true;
         }
-        let room = self.claim(body.len() as u64, claim);
-        room.map(|room| self.keep(digest, body.clone(), room)).is_some()
+        if matches!(body, Body::Sealed(..)) {
+            self.sealed.fetch_add(1, Ordering::Relaxed);
+        }
+        let room = self.claim(body.size(), claim);
+        room.map(|room| self.keep(digest, || body.clone(), room)).is_some()
     }
 
     /// Whether a variant, decoded, is its file. It blocks, unless that is known already.
@@ -332,7 +337,7 @@ impl Drop for Room<'_> {
 /// `size`, which ends bombs early.
 fn decoded(coding: Coding, variant: &Stored, size: u64) -> Result<Option<Digest>, Gone> {
     let source: Box<dyn Read> = match (&variant.body, &variant.place) {
-        (Some(body), _) => Box::new(io::Cursor::new(body.clone())),
+        (Some(body), _) => Box::new(io::Cursor::new(body.read()?)),
         (None, Some(place)) => Box::new(place.open()?.file),
         (None, None) => return Ok(None),
     };
@@ -421,7 +426,7 @@ mod tests {
         let second = Store::new(1000);
         let after = load_all(&second, &folder, &first);
         assert!(Arc::ptr_eq(&before[0], &after[0]));
-        assert_eq!(after[1].body.as_deref(), Some(&b"three"[..]));
+        assert_eq!(after[1].body.as_ref().unwrap().read().unwrap(), "three");
         assert_eq!(second.used(), 12);
         assert!(!after[2].is_settled);
         let again = load_all(&Store::new(1000), &folder, &second);

@@ -3,19 +3,23 @@
 //! Owns: reading and writing on the short way, when a connection leaves it.
 //! Must not know: which requests these are, what is answered.
 
+use std::fs::File;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use bytes::{Buf as _, BufMut as _, BytesMut};
+use bytes::{Buf, BufMut as _, BytesMut};
 use http::StatusCode;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use rustix::net::SendFlags;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::{Client, joined};
+use super::{Client, Socket, joined};
 use crate::proxy::Gateway;
+use crate::proxy::assets::Body;
 use crate::proxy::body::Ending;
 use crate::proxy::guard::{Framing, PARK_AFTER};
 use crate::proxy::shortcut::Short;
@@ -41,7 +45,7 @@ pub(super) async fn serve<S>(
     gateway: &Gateway,
 ) -> Turn<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Socket,
 {
     let mut alarm = pin!(sleep_until(Instant::now() + PARK_AFTER));
     let mut draining = pin!(gateway.readiness.draining());
@@ -112,7 +116,7 @@ async fn idle(mut alarm: Pin<&mut Sleep>, client: &Client) {
 }
 
 /// Sends an answer and reports it; returns whether the client took it.
-async fn answer<S: AsyncWrite + Unpin>(
+async fn answer<S: Socket>(
     stream: &mut S,
     short: Short,
     client: &Client,
@@ -121,7 +125,7 @@ async fn answer<S: AsyncWrite + Unpin>(
 ) -> bool {
     let Short { answer, record } = short;
     let ending = Ending::begin(record, gateway.reporter.clone(), Arc::clone(&client.vital));
-    let length = answer.content.len() as u64;
+    let length = answer.content.size();
     let line: &[u8] = match answer.status {
         StatusCode::NOT_MODIFIED => b"HTTP/1.1 304 Not Modified\r\n",
         _ => b"HTTP/1.1 200 OK\r\n",
@@ -130,15 +134,64 @@ async fn answer<S: AsyncWrite + Unpin>(
     head.put_slice(line);
     head.put_slice(&answer.lines);
     head.put_slice(date.line());
-    let mut rest = head.chain(answer.content);
     let patience = client.settings.deadlines.body_idle;
-    while rest.has_remaining() {
-        match timeout(patience, stream.write_buf(&mut rest)).await {
+    let is_sent = match (&answer.content, stream.tcp()) {
+        (Body::Heap(content), _) => write(stream, head.chain(&**content), patience).await,
+        (Body::Sealed(file, size), Some(tcp)) => send(tcp, head, file, *size, patience).await,
+        (Body::Sealed(..), None) => match answer.content.read() {
+            Ok(content) => write(stream, head.chain(content), patience).await,
+            Err(_) => false,
+        },
+    };
+    if is_sent {
+        ending.complete(length);
+    }
+    is_sent
+}
+
+/// Writes bytes; returns whether the client took them.
+async fn write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    mut bytes: impl Buf,
+    patience: Duration,
+) -> bool {
+    while bytes.has_remaining() {
+        match timeout(patience, stream.write_buf(&mut bytes)).await {
             Ok(Ok(count)) if count > 0 => {}
             Ok(Ok(_) | Err(_)) | Err(_) => return false,
         }
     }
-    ending.complete(length);
+    true
+}
+
+/// Has the kernel send a file behind a header section, which waits for it in the socket (`MSG_MORE`);
+/// returns whether the client took both.
+async fn send(
+    tcp: &TcpStream,
+    mut head: BytesMut,
+    file: &File,
+    size: u64,
+    patience: Duration,
+) -> bool {
+    while !head.is_empty() {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        let once = tcp.async_io(Interest::WRITABLE, || Ok(rustix::net::send(tcp, &head, flags)?));
+        match timeout(patience, once).await {
+            Ok(Ok(count)) if count > 0 => head.advance(count),
+            Ok(Ok(_) | Err(_)) | Err(_) => return false,
+        }
+    }
+    let mut sent = 0;
+    while sent < size {
+        let rest = usize::try_from(size - sent).unwrap_or(usize::MAX);
+        let once = tcp.async_io(Interest::WRITABLE, || {
+            Ok(rustix::fs::sendfile(tcp, file, Some(&mut sent), rest)?)
+        });
+        match timeout(patience, once).await {
+            Ok(Ok(count)) if count > 0 => {}
+            Ok(Ok(_) | Err(_)) | Err(_) => return false,
+        }
+    }
     true
 }
 

@@ -22,7 +22,8 @@ use bytes::BytesMut;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::guard::{Deadlines, Detour, Guard, Limits, Refusal, Verdict, Vital};
@@ -48,6 +49,23 @@ pub struct Settings {
     pub accepts_proxy_protocol: bool,
 }
 
+/// What a connection is served over.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The socket, if the kernel can send files over it.
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+/// In memory, for [`explain`](crate::explain).
+impl Socket for DuplexStream {}
+
 /// How a stretch of HTTP/1 ended.
 enum End<S> {
     /// For good.
@@ -69,7 +87,7 @@ pub async fn serve<S>(
     gateway: Arc<Gateway>,
     settings: Settings,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Socket,
 {
     // A connection that says nothing at all may wait as long as one between two requests.
     let opening = tokio::select! {
@@ -101,7 +119,7 @@ async fn serve_http1<S>(
     client: Arc<Client>,
     gateway: Arc<Gateway>,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Socket,
 {
     // Whether the next request was tried on the short way and is the parser's.
     let mut must_pass = false;

@@ -87,12 +87,14 @@ type Reading = Timeout<JoinHandle<Result<Vec<u8>, Broken>>>;
 
 #[derive(Debug)]
 struct Source {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     size: u64,
     modified: SystemTime,
     /// Whether it is still itself when it has grown, as a log is.
     may_grow: bool,
+    /// Whether it is in memory and cannot change: reading it takes no time, and nothing is checked.
+    is_sealed: bool,
 }
 
 impl Content {
@@ -118,11 +120,26 @@ impl Content {
         Self { source: None, pieces, left, reading: None }
     }
 
+    /// Pieces of a file in memory that nobody can change, in this order.
+    pub fn of_sealed(file: Arc<File>, pieces: Vec<Piece>) -> Self {
+        let left = pieces.iter().map(Piece::length).sum();
+        let source = Source {
+            file,
+            path: PathBuf::new(),
+            size: 0,
+            modified: SystemTime::UNIX_EPOCH,
+            may_grow: false,
+            is_sealed: true,
+        };
+        Self { source: Some(Arc::new(source)), pieces: pieces.into(), left, reading: None }
+    }
+
     /// Pieces of a file, in this order.
     pub fn new(opened: Opened, pieces: Vec<Piece>) -> Self {
         let Opened { file, path, size, modified } = opened;
         let left = pieces.iter().map(Piece::length).sum();
-        let source = Source { file, path, size, modified, may_grow: true };
+        let file = Arc::new(file);
+        let source = Source { file, path, size, modified, may_grow: true, is_sealed: false };
         Self { source: Some(Arc::new(source)), pieces: pieces.into(), left, reading: None }
     }
 
@@ -162,6 +179,12 @@ impl Content {
             self.read_ahead();
             return Poll::Ready(Some(Ok(Frame::data(text))));
         }
+        if let Some(chunk) = self.next_sealed() {
+            if let Ok(chunk) = &chunk {
+                self.left = self.left.saturating_sub(chunk.len() as u64);
+            }
+            return Poll::Ready(Some(chunk.map(Frame::data)));
+        }
         self.read_ahead();
         let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
         let result = ready!(reading.as_mut().poll(cx));
@@ -188,14 +211,29 @@ impl Content {
         else {
             return;
         };
-        let chunk = part.start..part.end.min(part.start.saturating_add(CHUNK as u64));
-        part.start = chunk.end;
+        if source.is_sealed {
+            return;
+        }
+        let chunk = next_chunk(part);
         if part.is_empty() {
             self.pieces.pop_front();
         }
         let source = Arc::clone(source);
         let reading = timeout(DEADLINE, spawn_blocking(move || source.read(&chunk)));
         self.reading = Some(Box::pin(reading));
+    }
+
+    /// The next chunk, where it is read in no time.
+    fn next_sealed(&mut self) -> Option<Result<Bytes, Broken>> {
+        let source = self.source.as_ref().filter(|source| source.is_sealed)?;
+        let Some(Piece::Part(part)) = self.pieces.front_mut() else { return None };
+        let chunk = next_chunk(part);
+        let is_last = part.is_empty();
+        let read = source.read(&chunk);
+        if is_last || read.is_err() {
+            self.pieces.pop_front();
+        }
+        Some(read.map(Bytes::from))
     }
 
     /// What a read brought.
@@ -208,6 +246,13 @@ impl Content {
             Err(_) => Err(Broken::Slow(path())),
         }
     }
+}
+
+/// Takes a chunk off the front of a part.
+fn next_chunk(part: &mut Span) -> Span {
+    let chunk = part.start..part.end.min(part.start.saturating_add(CHUNK as u64));
+    part.start = chunk.end;
+    chunk
 }
 
 impl Piece {
@@ -236,6 +281,9 @@ impl Source {
                 return Err(Broken::Shortened(self.path.clone()));
             }
             Err(why) => return Err(unreadable(why)),
+        }
+        if self.is_sealed {
+            return Ok(buffer);
         }
         for _ in 0..LOOKS {
             let now = self.file.metadata().and_then(|metadata| version(&metadata));
