@@ -4,6 +4,7 @@
 //! Must not know: how a step works.
 //!
 //! 1. [`listen`] accepts a connection; [`connection`] serves it, with [`guard`] in front of hyper.
+//!    A request for an asset in memory goes a [`shortcut`] past hyper, through the same steps.
 //! 2. [`normalise`] makes the request arrive normal.
 //! 3. [`route`] decides who answers.
 //! 4. [`probe`] answers from readiness, [`assets`] with a static file; or [`intake`] takes the request's content whole, and

@@ -63,7 +63,7 @@ impl Socket for TcpStream {
     }
 }
 
-/// In memory, for [`explain`](crate::explain).
+/// In memory, as `forebay explain` has it.
 impl Socket for DuplexStream {}
 
 /// How a stretch of HTTP/1 ended.
