@@ -72,7 +72,9 @@ fn who_comes_first_is_served_first() {
     assert_eq!(*order.look(), ["/0", "/1", "/2", "/3", "/4"]);
     let line = forebay.line_of("/4");
     assert!(line["queued_us"].as_u64() > Some(0), "{line}");
-    assert_eq!(forebay.line_of("/0")["queued_us"], 0);
+    // Taking a free place may take a microsecond.
+    let first = forebay.line_of("/0")["queued_us"].as_u64();
+    assert!(first < line["queued_us"].as_u64() && first < Some(1000), "{first:?}");
 }
 
 /// Asks the health path: a probe does not queue.
