@@ -20,11 +20,11 @@ use super::Assets;
 use super::body::Body;
 use super::decide::{Decision, decide};
 use super::describe::Rules;
-use super::store::{Gone, Stored};
+use super::store::{Gone, Location, Stored};
 use super::table::{Asset, File, Representation};
 use crate::code::Code;
 use crate::coding::Coding;
-use crate::proxy::file::confine::Refusal;
+use crate::proxy::file::confine::{Opened, Refusal};
 use crate::proxy::file::ranges::Span;
 use crate::proxy::file::{self, Content, Piece, Wanted, content_range, partial};
 
@@ -148,7 +148,7 @@ impl Assets {
         if let Some(body) = &form.stored.body {
             return Ok((response.map(|()| body.content(pieces)), coding));
         }
-        match open(&form.stored).await? {
+        match open(&form.stored, Location::open).await? {
             Ok(opened) => Ok((response.map(|()| Content::of_known(opened, pieces)), coding)),
             Err(Gone::Changed | Gone::Refused(Refusal::Missing(_))) => {
                 let wanted = Wanted::of(method, &head.headers);
@@ -195,10 +195,13 @@ const UNSAFE: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
     .remove(b'+');
 
 /// Opens the file of a content that is not in memory, off the data thread.
-async fn open(stored: &Stored) -> Result<Result<file::confine::Opened, Gone>, Error> {
+async fn open(
+    stored: &Stored,
+    how: fn(&Location) -> Result<Opened, Gone>,
+) -> Result<Result<Opened, Gone>, Error> {
     let place = stored.place.clone().ok_or(Error::Missing)?;
     let path = place.path();
-    let opening = spawn_blocking(move || place.open());
+    let opening = spawn_blocking(move || how(&place));
     match timeout(file::DEADLINE, opening).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(_)) | Err(_) => {
@@ -215,13 +218,8 @@ async fn changed(
     now: SystemTime,
 ) -> Result<Response<Content>, Error> {
     let identity = file.representations.first().ok_or(Error::Missing)?;
-    let place = identity.stored.place.clone().ok_or(Error::Missing)?;
-    let opening = spawn_blocking(move || place.open_anew());
-    let opened = match timeout(file::DEADLINE, opening).await {
-        Ok(Ok(Ok(opened))) => opened,
-        Ok(Ok(Err(why))) => return Err(refused(&Gone::Refused(why))),
-        Ok(Err(_)) | Err(_) => return Err(Error::Unreadable("it did not open in time".to_owned())),
-    };
+    let anew = open(&identity.stored, |place| Ok(place.open_anew()?)).await?;
+    let opened = anew.map_err(|why| refused(&why))?;
     let mut response = Response::new(());
     let own = response.headers_mut();
     *own = fields(identity.lines.all());

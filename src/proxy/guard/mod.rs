@@ -119,18 +119,11 @@ pub trait Detour {
     fn takes(&self, head: &[u8]) -> bool;
 }
 
-/// Every request is the parser's.
-impl Detour for () {
-    fn takes(&self, _head: &[u8]) -> bool {
-        false
-    }
-}
-
 /// A client's stream that gives the parser one clean request at a time.
 #[derive(Debug)]
 pub struct Guard<S, D> {
     stream: S,
-    /// Which requests are kept back; nothing before the first has gone to the parser.
+    /// Which requests are kept back.
     detour: D,
     /// Whether the next request goes to the parser in any case.
     must_pass: bool,
