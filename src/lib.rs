@@ -4,13 +4,14 @@
 //! [`config`] is where settings come from; [`site`] is `forebay run`: [`launch`] finds out what to
 //! start, [`django`] what the site's settings say, [`supervise`] keeps it running; [`app`] puts the
 //! parts together and takes them apart. [`explain`] shows what is done to a request, [`demo`] shows it
-//! in a browser, and [`telemetry`] says what happens. [`precompress`] is a tool for build time. The
-//! binary is in `main.rs` and `cli.rs`.
+//! in a browser, and [`telemetry`] says what happens. [`tls`] knows which servers are believed.
+//! [`precompress`] is a tool for build time. The binary is in `main.rs` and `cli.rs`.
 
 pub mod proxy;
 pub mod code;
 pub mod coding;
 pub mod readiness;
+pub mod tls;
 pub mod config;
 pub mod telemetry;
 pub mod supervise;

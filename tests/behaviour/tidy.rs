@@ -53,6 +53,7 @@ fn uses_point_one_way() {
         ("precompress", &["coding"]),
         ("readiness", &[]),
         ("telemetry", &["code"]),
+        ("tls", &[]),
         ("proxy", &["code", "coding", "readiness", "telemetry"]),
         ("supervise", &["readiness", "telemetry"]),
         ("django", &["telemetry"]),
