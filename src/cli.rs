@@ -39,6 +39,16 @@ pub(crate) fn command() -> Command {
         .subcommand(with_settings(
             Command::new("config")
                 .about("Shows the settings in force, each with its value and where it came from")
+                .arg(
+                    Arg::new("run")
+                        .long("run")
+                        .help(
+                            "The settings of `forebay run` here, with those that follow from what \
+                             the application server and Django say; a COMMAND means the same",
+                        )
+                        .action(ArgAction::SetTrue),
+                )
+                .arg(site_command())
                 .arg(json()),
         ))
         .subcommand(with_settings(
@@ -141,21 +151,23 @@ pub(crate) fn precompress(matches: &ArgMatches, watched: bool) -> precompress::S
 fn run() -> Command {
     Command::new("run")
         .about("Starts the application and stands in front of it")
-        .arg(
-            Arg::new("command")
-                .value_name("COMMAND")
-                .help(
-                    "The program and its arguments; without it the Procfile of this directory, else \
-                     the Django site in it",
-                )
-                .num_args(0..)
-                .last(true)
-                .value_parser(value_parser!(OsString)),
-        )
+        .arg(site_command())
         .after_help(
             "Example: forebay run -- gunicorn mysite.wsgi\n\
              In a Procfile `release` runs first and `web` is what visitors are sent to.",
         )
+}
+
+fn site_command() -> Arg {
+    Arg::new("command")
+        .value_name("COMMAND")
+        .help(
+            "The program and its arguments; without it [processes] of forebay.toml, else the \
+             Procfile of this directory, else the Django site in it",
+        )
+        .num_args(0..)
+        .last(true)
+        .value_parser(value_parser!(OsString))
 }
 
 fn explain() -> Command {

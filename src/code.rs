@@ -117,6 +117,10 @@ codes! {
     TooManyTunnels = "FB-27" 503 "connection_limit_reached"
         "Too many WebSockets are open."
         "Raise --tunnel-limit, or find out who holds them: each has a line `tunnel ended`.";
+    /// The application's process ends again and again.
+    Dying = "FB-28" 503 "destination_unavailable"
+        "The site cannot start at the moment."
+        "Its process ends soon after its start, so that waiting is of no use: its last lines are in the log.";
     /// The application could not be connected to.
     Refused = "FB-30" 502 "connection_refused"
         "The site cannot be reached."

@@ -2,7 +2,7 @@
 //!
 //! Read it in this order: [`proxy`] is the way of a request; [`readiness`] is what probes are told;
 //! [`config`] is where settings come from; [`site`] is `forebay run`: [`launch`] finds out what to
-//! start, [`django`] what the site's settings say, [`supervise`] keeps it running; [`app`] puts the
+//! start, [`python`] what Django and gunicorn say, [`supervise`] keeps it running; [`app`] puts the
 //! parts together and takes them apart. [`explain`] shows what is done to a request, [`demo`] shows it
 //! in a browser, and [`telemetry`] says what happens. [`tls`] knows which servers are believed.
 //! [`precompress`] is a tool for build time. The binary is in `main.rs` and `cli.rs`.
@@ -15,7 +15,7 @@ pub mod tls;
 pub mod config;
 pub mod telemetry;
 pub mod supervise;
-pub mod django;
+pub mod python;
 pub mod launch;
 pub mod app;
 pub mod site;

@@ -16,7 +16,8 @@ use clap::ArgMatches;
 use forebay::app::{self, End};
 use forebay::config::{Config, Environment, Faults, Flags, Need};
 use forebay::launch::Variables;
-use forebay::{demo, explain, precompress, site};
+use forebay::site::{self, Given};
+use forebay::{demo, explain, precompress};
 
 /// Everything that ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +108,13 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("run", matches)) => {
             let command = cli::words(matches);
             let flags = flags_for_people(matches, &environment);
-            Ok(code_of(site::run(&flags, &command, &variables, &environment)?))
+            let given = Given {
+                flags: &flags,
+                command: &command,
+                variables: &variables,
+                environment: &environment,
+            };
+            Ok(code_of(site::run(&given)?))
         }
         Some(("demo", matches)) => {
             let flags = flags_for_people(matches, &environment);
@@ -130,7 +137,17 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         }
         Some(("explain", matches)) => explain_request(matches, &environment),
         Some(("config", matches)) => {
-            let config = Config::load(cli::flags(matches), &environment, Need::NoUpstream)?;
+            let (flags, command) = (cli::flags(matches), cli::words(matches));
+            let config = if matches.get_flag("run") || !command.is_empty() {
+                site::settings(&Given {
+                    flags: &flags,
+                    command: &command,
+                    variables: &variables,
+                    environment: &environment,
+                })?
+            } else {
+                Config::load(flags, &environment, Need::NoUpstream)?
+            };
             say(&if matches.get_flag("json") {
                 format!("{:#}\n", config.json())
             } else {

@@ -22,6 +22,11 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Whether the application ends again and again: then visitors are told at once.
+    pub fn is_dying(&self) -> bool {
+        matches!(self, Self::Starting(Reason::Dying) | Self::Failed(Reason::Dying))
+    }
+
     /// Whether visitors wait: there is no application to go to, and it may come.
     ///
     /// One that listens and answers badly is no such case: its answers are the truth.
@@ -41,6 +46,15 @@ impl Phase {
             Self::Ready | Self::Draining => false,
         }
     }
+}
+
+/// What is known of the application's process, where forebay starts it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Liveness {
+    /// Whether it runs.
+    pub is_running: bool,
+    /// So many of its lives in a row, up to the last one, were short.
+    pub short_lives: u32,
 }
 
 /// What was last seen of an application that is not ready.
@@ -64,6 +78,8 @@ pub enum Reason {
     Unreachable,
     /// It had gone, listens again, and has not answered yet.
     Returning,
+    /// Its process ends again and again, or ended before it ever answered.
+    Dying,
 }
 
 impl Reason {
@@ -93,6 +109,7 @@ impl fmt::Display for Reason {
             Self::NotHttp => f.write_str("it closed the connection without a valid answer"),
             Self::Unreachable => f.write_str("it cannot be connected to"),
             Self::Returning => f.write_str("it listens again and has not answered yet"),
+            Self::Dying => f.write_str("its process ended soon after its start"),
         }
     }
 }
@@ -150,13 +167,16 @@ impl Readiness {
         let mut waits = false;
         self.phase.send_if_modified(|phase| {
             let next = match phase {
+                // Nobody waits for what will not come.
+                Phase::Starting(Reason::Dying) | Phase::Failed(Reason::Dying) | Phase::Draining => {
+                    return false;
+                }
                 Phase::Ready | Phase::Failed(_) => Phase::Failed(Reason::NotListening),
                 // Then nothing can, yet.
                 Phase::Starting(reason @ (Reason::Releasing | Reason::Loading)) => {
                     Phase::Starting(*reason)
                 }
                 Phase::Starting(_) => Phase::Starting(Reason::NotListening),
-                Phase::Draining => return false,
             };
             // Asked here and not afterwards: the application may come back in between.
             waits = next.holds_visitors();

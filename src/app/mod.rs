@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -113,12 +114,15 @@ struct Shared {
 ///
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
-    run_with(config, witness, Site { programs: Vec::new(), announce: || {}, signals: None })
+    let listener = bind(config)?;
+    run_with(config, witness, Site { listener, programs: vec![], announce: || {}, signals: None })
 }
 
 /// What `forebay run` has beside the proxy.
 #[derive(Debug)]
 pub struct Site<A> {
+    /// The public port.
+    pub listener: std::net::TcpListener,
     /// What is to be started.
     pub programs: Vec<Program>,
     /// Says what was found out before there was a log.
@@ -142,12 +146,11 @@ fn run_with(
     witness: Option<Arc<Witness>>,
     site: Site<impl FnOnce()>,
 ) -> Result<End, Error> {
-    let Site { programs, announce, signals } = site;
+    let Site { listener, programs, announce, signals } = site;
     let (output, writer) = Output::start(io::stdout())
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);
     let control = runtime()?;
-    let listener = control.block_on(async { bind(config) })?;
     let reporter = Reporter { output, log: config.log, counters: Arc::new(Counters::new()) };
     let shared = Shared {
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
@@ -180,14 +183,22 @@ fn runtime() -> Result<Runtime, Error> {
         .map_err(|source| Error::System { what: "runtime", source })
 }
 
-/// Binds the public port, within a runtime. A restart must not wait for old connections to be forgotten.
-fn bind(config: &Config) -> Result<std::net::TcpListener, Error> {
+/// Binds the public port; from then on the system takes connections, which wait until the data
+/// threads run. A restart must not wait for old connections to be forgotten.
+///
+/// # Errors
+///
+/// [`Error::Listen`].
+pub fn bind(config: &Config) -> Result<std::net::TcpListener, Error> {
     let address = config.listen;
     let bind = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)?.into_std()
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
+        net::sockopt::set_socket_reuseaddr(&socket, true)?;
+        net::bind(&socket, &address)?;
+        net::listen(&socket, BACKLOG)?;
+        io::Result::Ok(socket.into())
     };
     bind().map_err(|source| {
         let origin = config.origin_of("listen");
@@ -282,7 +293,7 @@ async fn attend(
     tokio::spawn(Keeper::new(Arc::clone(&shared.assets)).run());
     let (questions, upstream) = (config.questions.clone(), config.upstream.clone());
     let asker = Asker::new(questions, upstream, Arc::clone(&shared.common.pulse));
-    let asker = asker.beside(crew.running());
+    let asker = asker.beside(crew.liveness());
     // Until the release command has succeeded there is nobody to ask.
     let released = crew.released();
     let mut asking = std::pin::pin!(async {
@@ -379,4 +390,4 @@ const RESERVE: Duration = Duration::from_secs(1);
 const BLOCKING_THREADS: usize = 128;
 
 /// Connections that the system may hold until they are accepted.
-const BACKLOG: u32 = 4096;
+const BACKLOG: i32 = 4096;

@@ -5,6 +5,7 @@
 
 mod fault;
 mod platform;
+mod process;
 mod read;
 mod setting;
 mod source;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 pub use fault::{Fault, Faults, Trouble};
+pub use process::{Command, Process};
 pub use setting::{SETTINGS, Setting};
 pub use source::{Derived, Environment, Flags, Origin, Shown};
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub supervise: supervise::Settings,
     /// The processes without which `forebay run` ends, beside the web process.
     pub essential: Vec<String>,
+    /// The processes of `forebay run` that the file names.
+    pub processes: Vec<Process>,
     /// What the log obeys.
     pub log: telemetry::Settings,
     shown: Vec<Shown>,
@@ -179,6 +183,7 @@ impl Config {
             routes,
             supervise: supervise?,
             essential: essential?,
+            processes: sources.processes.clone(),
             log: log?,
             shown: Vec::new(),
         })

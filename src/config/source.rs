@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::process::{self, Process};
 use super::setting::{SETTINGS, Setting};
 use super::{Fault, Trouble};
 
@@ -35,6 +36,8 @@ pub enum Origin {
     Platform(&'static str),
     /// The command that `forebay run` starts, or the choice of a place for it.
     Command,
+    /// What the application server's configuration says.
+    Server,
     /// What Django's settings say.
     Django,
     /// Nobody wrote anything.
@@ -49,6 +52,7 @@ impl fmt::Display for Origin {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Platform(name) => write!(f, "{name} (platform)"),
             Self::Command => f.write_str("the start command"),
+            Self::Server => f.write_str("the application server's configuration"),
             Self::Django => f.write_str("Django's settings"),
             Self::Default => f.write_str("default"),
         }
@@ -88,6 +92,7 @@ impl Shown {
 #[derive(Debug)]
 pub(super) struct Sources {
     shown: Vec<Shown>,
+    pub(super) processes: Vec<Process>,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -97,7 +102,7 @@ const DEFAULT_FILE: &str = "forebay.toml";
 impl Sources {
     /// Collects flags, variables, the file and the defaults.
     pub(super) fn collect(mut flags: Flags, environment: &Environment) -> Self {
-        let mut sources = Self { shown: Vec::new(), faults: Vec::new() };
+        let mut sources = Self { shown: Vec::new(), processes: Vec::new(), faults: Vec::new() };
         sources.refuse_unknown_variables(environment);
         let (mut file, path) = sources.read_file(&flags, environment);
         for setting in SETTINGS.iter() {
@@ -116,6 +121,17 @@ impl Sources {
                 (values, Origin::Default)
             };
             sources.shown.push(Shown { name: setting.name, values, origin });
+        }
+        if let Some(written) = file.remove("processes") {
+            match process::read(written) {
+                Ok(processes) => sources.processes = processes,
+                Err((trouble, mend)) => sources.faults.push(Fault {
+                    setting: "processes".to_owned(),
+                    origin: path.display().to_string(),
+                    trouble: Trouble::Text(trouble),
+                    mend,
+                }),
+            }
         }
         for name in file.keys() {
             sources.faults.push(unknown(name, &path.display().to_string()));

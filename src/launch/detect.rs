@@ -27,7 +27,7 @@ pub(super) fn command(directory: &Path, path: Option<&OsStr>) -> Option<Vec<OsSt
 /// The package of the site: the one that `manage.py` takes its settings from, else the first by name.
 fn package(directory: &Path, file: &str) -> Option<String> {
     let holds = |name: &str| directory.join(name).join(file).is_file();
-    let settings = crate::django::settings_module_in(&directory.join("manage.py"));
+    let settings = crate::python::django::settings_module_in(&directory.join("manage.py"));
     if let Some(settings) = settings
         && let Some(package) = settings.split('.').next()
         && holds(package)

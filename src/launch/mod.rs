@@ -1,12 +1,14 @@
-//! What `forebay run` is to start: a command, a Procfile, or the Django site that is there.
+//! What `forebay run` is to start: a command, processes of a file, or the Django site that is there.
 //!
-//! Owns: where commands come from, how their lines become words, where the application listens.
+//! Owns: where commands come from, what is asked of the site's Python, where the application listens.
 //! Must not know: how a process is kept running, HTTP.
 
+mod command;
 mod detect;
 mod line;
 mod procfile;
 mod server;
+mod traits;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -14,13 +16,16 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io, process};
 
+pub use command::Command;
 pub use procfile::BadProcfile;
 pub use server::{Place, reloads_at_hang_up};
+pub use traits::Traits;
 
-use crate::django::Question;
+pub use crate::python::gunicorn::ProxyProtocol;
+use crate::python::{Interpreter, django, gunicorn};
 use crate::supervise::{Program, Role};
-use crate::telemetry::redacted;
-use line::Line;
+use command::Split;
+use server::Server;
 
 /// The environment with every byte, as children inherit it.
 pub type Variables = BTreeMap<OsString, OsString>;
@@ -52,8 +57,11 @@ pub enum Error {
         /// Why.
         source: BadProcfile,
     },
+    /// The processes of the configuration file are none.
+    #[error("[processes] in the configuration file cannot be run: {0}")]
+    Processes(BadProcfile),
     /// A command is none.
-    #[error("the command of `{name}` in the Procfile cannot be run: {why}")]
+    #[error("the command of `{name}` cannot be run: {why}")]
     Command {
         /// The process.
         name: String,
@@ -83,6 +91,10 @@ impl Error {
             Self::Procfile { source: BadProcfile::NoWeb, .. } => {
                 "add a line such as `web: gunicorn mysite.wsgi`"
             }
+            Self::Processes(_) => {
+                "write processes as `web = \"gunicorn mysite.wsgi\"`, with names of letters, digits, \
+                 `-` and `_`"
+            }
             Self::Procfile { .. } => {
                 "write one process a line, such as `web: gunicorn mysite.wsgi`, each name once"
             }
@@ -99,6 +111,8 @@ impl Error {
 pub enum Found {
     /// Behind `--`.
     CommandLine,
+    /// In the configuration file.
+    File,
     /// In a Procfile.
     Procfile,
     /// Nobody wrote any: there is a Django site.
@@ -109,6 +123,7 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CommandLine => "the command line",
+            Self::File => "[processes] of the configuration file",
             Self::Procfile => "Procfile",
             Self::Site => "manage.py and the package beside it",
         })
@@ -118,14 +133,16 @@ impl fmt::Display for Found {
 /// What to look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
-    /// The words behind `--`; none to look for a Procfile and a site.
+    /// The words behind `--`; none to look further.
     pub command: &'a [OsString],
+    /// The processes of the configuration file; none to look for a Procfile and a site.
+    pub processes: &'a [(String, Command)],
     /// The directory of the site.
     pub directory: &'a Path,
     /// The environment.
     pub variables: &'a Variables,
-    /// Where the application is to listen.
-    pub place: &'a Place,
+    /// The private port of the web process.
+    pub port: u16,
     /// Other processes without which forebay ends.
     pub essential: &'a [String],
 }
@@ -135,12 +152,15 @@ pub struct Wish<'a> {
 pub struct Launch {
     /// Where it was found.
     pub found: Found,
-    /// The processes; one is the web process.
-    pub programs: Vec<Program>,
-    /// The most requests that the application does at once, if its command line tells.
-    pub concurrency: Option<u32>,
-    /// What to ask Django with.
-    pub question: Question,
+    /// How the application server takes requests.
+    pub traits: Traits,
+    /// What to ask Django.
+    pub django: django::Question,
+    /// What to ask gunicorn, where it is the server and its arguments can be seen.
+    pub gunicorn: Option<gunicorn::Question>,
+    programs: Vec<Program>,
+    /// `GUNICORN_CMD_ARGS` as it is.
+    gunicorn_arguments: Option<OsString>,
 }
 
 impl Launch {
@@ -157,19 +177,67 @@ impl Launch {
             return Err(Error::NotThere { name: name.clone() });
         }
         let mut programs = Vec::new();
-        let mut web = Vec::new();
+        let (mut web, mut web_variables) = (Vec::new(), Vec::new());
         for (name, command) in entries {
-            if name == WEB {
-                web = command.words(wish, &name)?.1.unwrap_or_default();
+            let port = (name == WEB).then_some(wish.port);
+            let Split { mut variables, words, has_shell } =
+                command.split(&name, wish.variables, port)?;
+            if let Some(port) = port {
+                variables.push(("PORT".into(), port.to_string().into()));
+                // A shell may do what nobody sees.
+                if !has_shell {
+                    (web, web_variables) = (words.clone(), variables.clone());
+                }
             }
-            programs.push(command.into_program(wish, name)?);
+            let role = match name.as_str() {
+                WEB => Role::Web,
+                RELEASE => Role::Release,
+                _ if wish.essential.contains(&name) => Role::Essential,
+                _ => Role::Other,
+            };
+            programs.push(Program { name, written: command.written(), words, variables, role });
         }
+        let gunicorn_arguments = wish.variables.get(OsStr::new(GUNICORN_CMD_ARGS)).cloned();
         Ok(Self {
             found,
+            traits: traits(wish, &web, gunicorn_arguments.is_some()),
+            django: django_question(wish, &web),
+            gunicorn: gunicorn_question(wish, &web, web_variables),
             programs,
-            concurrency: concurrency(wish, &web),
-            question: question(wish, &web),
+            gunicorn_arguments,
         })
+    }
+
+    /// Takes what gunicorn says of itself in the place of what its command line seems to say.
+    pub fn learn(&mut self, answer: &gunicorn::Configuration) {
+        self.traits = Traits::of_gunicorn(answer);
+    }
+
+    /// The programs, with the web process bound to `place`. A gunicorn that does not expect the PROXY
+    /// protocol is told to if forebay speaks it, in the version `v1` or `v2`.
+    pub fn programs(&self, place: &Place, speaks_proxy: Option<&str>) -> Vec<Program> {
+        let mut programs = self.programs.clone();
+        let web = programs.iter_mut().find(|program| program.role == Role::Web);
+        let Some(web) = web else { return programs };
+        if let Some(bound) = server::bind(&web.words, place) {
+            web.words = bound;
+            if let Some(option) = speaks_proxy.and_then(|version| self.proxy_option(version)) {
+                server::insert(&mut web.words, option);
+            }
+        } else {
+            let gunicorn = self.gunicorn_arguments.as_deref();
+            web.variables.extend(server::bind_by_variables(place, gunicorn));
+        }
+        programs
+    }
+
+    /// What makes gunicorn expect the PROXY protocol, unless it does already or is not known.
+    fn proxy_option(&self, version: &str) -> Option<OsString> {
+        match self.traits.proxy_protocol? {
+            ProxyProtocol::Off => Some(format!("--proxy-protocol={version}").into()),
+            ProxyProtocol::OffAndOld => Some("--proxy-protocol".into()),
+            ProxyProtocol::V1 | ProxyProtocol::V2 => None,
+        }
     }
 
     /// Says what was found.
@@ -189,76 +257,15 @@ const WEB: &str = "web";
 /// The name of the process that runs first, and ends.
 const RELEASE: &str = "release";
 
-/// A command that is not a program yet.
-enum Command {
-    Words(Vec<OsString>),
-    Line(String),
-}
-
-type Pairs = Vec<(OsString, OsString)>;
-
-impl Command {
-    /// Its variables, and its words where it needs no shell.
-    fn words(&self, wish: &Wish<'_>, name: &str) -> Result<(Pairs, Option<Vec<OsString>>), Error> {
-        let text = match self {
-            Self::Words(words) => return Ok((Vec::new(), Some(words.clone()))),
-            Self::Line(text) => text,
-        };
-        let port = match wish.place {
-            Place::Tcp { port, .. } if name == WEB => Some(port.to_string().into()),
-            Place::Tcp { .. } | Place::Unix(_) => None,
-        };
-        let look_up = |variable: &str| match &port {
-            Some(port) if variable == "PORT" => Some(OsString::clone(port)),
-            _ => wish.variables.get(OsStr::new(variable)).cloned(),
-        };
-        match line::split(text, look_up) {
-            Ok(Line::Simple { variables, words }) => Ok((variables, Some(words))),
-            Ok(Line::NeedsShell) => Ok((Vec::new(), None)),
-            Err(why) => Err(Error::Command { name: name.to_owned(), why: why.to_string() }),
-        }
-    }
-
-    fn into_program(self, wish: &Wish<'_>, name: String) -> Result<Program, Error> {
-        let (mut variables, words) = self.words(wish, &name)?;
-        let written = match self {
-            // It may have passed a shell that put secrets into it.
-            Self::Words(ref words) => {
-                let words = words.iter().map(|word| line::quote(&word.to_string_lossy()));
-                redacted(&words.collect::<Vec<_>>().join(" "))
-            }
-            Self::Line(ref text) => redacted(text),
-        };
-        let mut words = words.unwrap_or_else(|| {
-            let text = if let Self::Line(text) = self { text } else { String::new() };
-            vec!["sh".into(), "-c".into(), text.into()]
-        });
-        let role = match name.as_str() {
-            WEB => Role::Web,
-            RELEASE => Role::Release,
-            _ if wish.essential.contains(&name) => Role::Essential,
-            _ => Role::Other,
-        };
-        if role == Role::Web {
-            if let Place::Tcp { port, .. } = wish.place {
-                variables.push(("PORT".into(), port.to_string().into()));
-            }
-            if let Some(bound) = server::bind(&words, wish.place) {
-                words = bound;
-            } else {
-                let gunicorn = wish.variables.get(OsStr::new(GUNICORN_CMD_ARGS));
-                let gunicorn = gunicorn.map(OsString::as_os_str);
-                variables.extend(server::bind_by_variables(wish.place, gunicorn));
-            }
-        }
-        Ok(Program { name, written, words, variables, role })
-    }
-}
-
 fn entries(wish: &Wish<'_>) -> Result<(Found, Vec<(String, Command)>), Error> {
     let web = |words| vec![(WEB.to_owned(), Command::Words(words))];
     if !wish.command.is_empty() {
         return Ok((Found::CommandLine, web(wish.command.to_vec())));
+    }
+    if !wish.processes.is_empty() {
+        procfile::check(wish.processes.iter().map(|(name, _)| name.as_str()))
+            .map_err(Error::Processes)?;
+        return Ok((Found::File, wish.processes.to_vec()));
     }
     let path = wish.directory.join("Procfile");
     match fs::read_to_string(&path) {
@@ -278,30 +285,47 @@ fn entries(wish: &Wish<'_>) -> Result<(Found, Vec<(String, Command)>), Error> {
     }
 }
 
-/// What gunicorn does at once; unknown where it is told out of sight.
-fn concurrency(wish: &Wish<'_>, web: &[OsString]) -> Option<u32> {
+/// What is known without asking; little where gunicorn is told out of sight.
+fn traits(wish: &Wish<'_>, web: &[OsString], has_arguments: bool) -> Traits {
+    let traits = Traits::of_words(web, wish.variables);
     let has_file = wish.directory.join("gunicorn.conf.py").exists();
-    if has_file || wish.variables.contains_key(OsStr::new(GUNICORN_CMD_ARGS)) {
-        return None;
+    if traits.server == Some("gunicorn") && (has_file || has_arguments) {
+        return Traits { concurrency: None, ..traits };
     }
-    let workers = wish.variables.get(OsStr::new("WEB_CONCURRENCY"));
-    server::concurrency(web, workers.map(|text| text.to_string_lossy()).as_deref())
+    traits
 }
 
-fn question(wish: &Wish<'_>, web: &[OsString]) -> Question {
-    let directory = wish.directory.join(server::directory(web).unwrap_or_default());
+/// By what the Python of the web process is found.
+fn interpreter(wish: &Wish<'_>, web: &[OsString], directory: PathBuf) -> Interpreter {
     let path = wish.variables.get(OsStr::new("PATH")).map(OsString::as_os_str);
     let program = web.first().map(PathBuf::from).map(|program| {
         let name = program.to_str().filter(|name| !name.contains('/'));
         name.and_then(|name| detect::in_path(name, path)).unwrap_or(program)
     });
-    Question {
+    let virtual_environment = wish.variables.get(OsStr::new("VIRTUAL_ENV")).map(PathBuf::from);
+    Interpreter { directory, program, virtual_environment }
+}
+
+fn django_question(wish: &Wish<'_>, web: &[OsString]) -> django::Question {
+    let directory = wish.directory.join(server::directory(web).unwrap_or_default());
+    django::Question {
+        interpreter: interpreter(wish, web, directory),
         module: server::module(web),
-        program,
         settings: wish.variables.get(OsStr::new("DJANGO_SETTINGS_MODULE")).cloned(),
-        virtual_environment: wish.variables.get(OsStr::new("VIRTUAL_ENV")).map(PathBuf::from),
-        directory,
     }
+}
+
+fn gunicorn_question(
+    wish: &Wish<'_>,
+    web: &[OsString],
+    variables: Vec<(OsString, OsString)>,
+) -> Option<gunicorn::Question> {
+    let (Server::Gunicorn, name) = Server::find(web)? else { return None };
+    Some(gunicorn::Question {
+        interpreter: interpreter(wish, web, wish.directory.to_owned()),
+        arguments: web.get(name + 1..)?.to_vec(),
+        variables,
+    })
 }
 
 /// gunicorn's own variable for arguments.

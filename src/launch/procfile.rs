@@ -31,6 +31,12 @@ pub enum BadProcfile {
         /// The name.
         name: String,
     },
+    /// A process has a name that is none.
+    #[error("`{name}` is no name for a process")]
+    Name {
+        /// The name.
+        name: String,
+    },
     /// No process is called `web`.
     #[error("it has no process `web`")]
     NoWeb,
@@ -51,8 +57,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Entry>, BadProcfile> {
         let bad = || BadProcfile::Line { number, text: line.to_owned() };
         let (name, command) = line.split_once(':').ok_or_else(bad)?;
         let (name, command) = (name.trim_end(), command.trim());
-        let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        if name.is_empty() || command.is_empty() || !name.bytes().all(is_sound) {
+        if command.is_empty() || !is_name(name) {
             return Err(bad());
         }
         if entries.iter().any(|entry| entry.name == name) {
@@ -60,11 +65,27 @@ pub(super) fn read(text: &str) -> Result<Vec<Entry>, BadProcfile> {
         }
         entries.push(Entry { name: name.to_owned(), line: command.to_owned() });
     }
-    if entries.iter().any(|entry| entry.name == super::WEB) {
-        Ok(entries)
-    } else {
-        Err(BadProcfile::NoWeb)
+    check(entries.iter().map(|entry| entry.name.as_str()))?;
+    Ok(entries)
+}
+
+/// Checks the names of all processes.
+///
+/// # Errors
+///
+/// [`BadProcfile::Name`] and [`BadProcfile::NoWeb`].
+pub(super) fn check<'a>(
+    mut names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), BadProcfile> {
+    if let Some(name) = names.clone().find(|name| !is_name(name)) {
+        return Err(BadProcfile::Name { name: name.to_owned() });
     }
+    if names.any(|name| name == super::WEB) { Ok(()) } else { Err(BadProcfile::NoWeb) }
+}
+
+fn is_name(name: &str) -> bool {
+    let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_sound)
 }
 
 #[cfg(test)]

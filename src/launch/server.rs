@@ -85,6 +85,13 @@ pub(super) fn bind(words: &[OsString], place: &Place) -> Option<Vec<OsString>> {
     Some(bound)
 }
 
+/// Puts an option behind the name of the server.
+pub(super) fn insert(words: &mut Vec<OsString>, option: OsString) {
+    if let Some((_, name)) = Server::find(words) {
+        words.insert(name + 1, option);
+    }
+}
+
 /// Variables that make a server listen at `place` where nobody can see how it is started.
 ///
 /// gunicorn reads `GUNICORN_CMD_ARGS` before its command line, which therefore wins.
@@ -212,7 +219,7 @@ fn without(arguments: &[OsString], short: &[&str], long: &[&str]) -> Vec<OsStrin
 }
 
 /// The last value of an option.
-fn value_of(arguments: &[OsString], short: &str, long: &str) -> Option<String> {
+pub(super) fn value_of(arguments: &[OsString], short: &str, long: &str) -> Option<String> {
     let mut value = None;
     let mut rest = arguments.iter().map(|word| word.to_string_lossy());
     while let Some(word) = rest.next() {

@@ -15,6 +15,7 @@ use super::child::{self, Child};
 use super::plan::{Lives, Next};
 use super::reaper::Reaper;
 use super::{Error, Exit, Program, Role, Settings, Sink, Stage, number, process};
+use crate::readiness::Liveness;
 
 /// What the children have in common.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub(super) struct Lead {
     pub(super) failure: mpsc::Sender<Error>,
     /// Set when the release phase is over.
     pub(super) release: watch::Sender<bool>,
-    /// Whether the web process runs.
-    pub(super) running: watch::Sender<bool>,
+    /// What is known of the web process.
+    pub(super) liveness: watch::Sender<Liveness>,
     pub(super) web: Arc<Mutex<Option<Pid>>>,
 }
 
@@ -100,7 +101,11 @@ impl Lead {
                 tracing::info!(process = name, %exit, ran_ms, "stopped");
                 return;
             }
-            match lives.next(life, role.is_needed(), &self.settings) {
+            let next = lives.next(life, role.is_needed(), &self.settings);
+            if *role == Role::Web {
+                self.liveness.send_modify(|it| it.short_lives = lives.short);
+            }
+            match next {
                 Next::GiveUp => {
                     let (name, crashes) = (name.clone(), self.settings.crash_limit);
                     return self.fail(Error::Dying { name, crashes, exit, lines });
@@ -158,7 +163,7 @@ impl Lead {
 
     fn set_web(&self, process: Option<Pid>) {
         *self.web.lock().unwrap_or_else(PoisonError::into_inner) = process;
-        self.running.send_replace(process.is_some());
+        self.liveness.send_modify(|it| it.is_running = process.is_some());
     }
 
     fn fail(&self, why: Error) {

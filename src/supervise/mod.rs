@@ -25,6 +25,7 @@ pub use error::Error;
 pub use output::Sink;
 pub use plan::{Exit, Settings};
 
+use crate::readiness::Liveness;
 use lead::Lead;
 use reaper::Reaper;
 
@@ -83,7 +84,7 @@ pub struct Crew {
     failures: mpsc::Receiver<Error>,
     work: JoinHandle<()>,
     web: Arc<Mutex<Option<Pid>>>,
-    running: watch::Receiver<bool>,
+    liveness: watch::Receiver<Liveness>,
     released: watch::Receiver<bool>,
 }
 
@@ -95,7 +96,7 @@ impl Crew {
             failures: mpsc::channel(1).1,
             work: tokio::spawn(async {}),
             web: Arc::default(),
-            running: watch::channel(false).1,
+            liveness: watch::channel(Liveness::default()).1,
             released: watch::channel(true).1,
         }
     }
@@ -110,7 +111,7 @@ impl Crew {
         let (stage, stages) = watch::channel(Stage::Run);
         let (failure, failures) = mpsc::channel(1);
         let (release, released) = watch::channel(false);
-        let (running, runs) = watch::channel(false);
+        let (liveness, lives) = watch::channel(Liveness::default());
         let web = Arc::default();
         let lead = Lead {
             settings,
@@ -119,11 +120,11 @@ impl Crew {
             stage: stages,
             failure,
             release,
-            running,
+            liveness,
             web: Arc::clone(&web),
         };
         let work = tokio::spawn(Arc::new(lead).run(programs));
-        Ok(Self { stage, failures, work, web, running: runs, released })
+        Ok(Self { stage, failures, work, web, liveness: lives, released })
     }
 
     /// Waits until the release command, if there is one, has succeeded; for ever if it does not.
@@ -136,9 +137,9 @@ impl Crew {
         }
     }
 
-    /// Whether the web process runs.
-    pub fn running(&self) -> watch::Receiver<bool> {
-        self.running.clone()
+    /// Whether the web process runs, and how it has lived.
+    pub fn liveness(&self) -> watch::Receiver<Liveness> {
+        self.liveness.clone()
     }
 
     /// Waits until forebay cannot go on for want of a child; for ever if that does not come.

@@ -57,7 +57,7 @@ pub(super) enum Next {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lives {
     /// In a row, up to the last one.
-    short: u32,
+    pub(super) short: u32,
     /// So often it was started again.
     pub(super) restarts: u32,
 }

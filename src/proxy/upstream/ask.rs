@@ -11,13 +11,13 @@ use bytes::BytesMut;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, header};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::exchange::{Exchange, Source};
 use super::head::{Length, write_request};
 use super::{Error, Pulse, Settings, connect};
 use crate::proxy::proxy_protocol;
-use crate::readiness::{Phase, Readiness, Reason};
+use crate::readiness::{Liveness, Phase, Readiness, Reason};
 
 /// What is asked, and how often.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub struct Asker {
     questions: Questions,
     upstream: Settings,
     pulse: Arc<Pulse>,
-    running: Option<watch::Receiver<bool>>,
+    process: Option<watch::Receiver<Liveness>>,
     has_warned: bool,
     silences: u32,
 }
@@ -64,14 +64,14 @@ const SILENCES_ALLOWED: u32 = 3;
 impl Asker {
     /// Builds an asker; [`Asker::run`] asks.
     pub fn new(questions: Questions, upstream: Settings, pulse: Arc<Pulse>) -> Self {
-        Self { questions, upstream, pulse, running: None, has_warned: false, silences: 0 }
+        Self { questions, upstream, pulse, process: None, has_warned: false, silences: 0 }
     }
 
     /// Beside a process of which is known whether it runs: one that does and does not listen yet is
-    /// at work.
+    /// at work, one that keeps ending is not waited for.
     #[must_use]
-    pub fn beside(self, running: watch::Receiver<bool>) -> Self {
-        Self { running: Some(running), ..self }
+    pub fn beside(self, process: watch::Receiver<Liveness>) -> Self {
+        Self { process: Some(process), ..self }
     }
 
     /// Asks until the runtime ends. Whoever finds that nothing listens makes it ask at once.
@@ -80,11 +80,10 @@ impl Asker {
         let mut told = readiness.phase();
         loop {
             let asked = Instant::now();
-            let mut finding = self.ask_all().await;
-            if finding == Finding::Not(Reason::NotListening) && self.is_running() {
-                finding = Finding::Not(Reason::Loading);
-            }
-            let phase = self.judge(finding, asked, &readiness.phase());
+            let liveness = self.process.as_mut().map(|it| *it.borrow_and_update());
+            let present = readiness.phase();
+            let finding = beside(liveness, &present, self.ask_all().await);
+            let phase = self.judge(finding, asked, &present);
             readiness.set(phase.clone());
             if phase == Phase::Ready {
                 pause = FIRST_PAUSE;
@@ -96,14 +95,22 @@ impl Asker {
                 let changed = readiness.wait_for(|phase| *phase != Phase::Ready);
                 drop(timeout(self.questions.interval, changed).await);
             } else {
-                sleep(pause).await;
+                self.rest(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
 
-    fn is_running(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| *running.borrow())
+    /// Waits, but no longer than until the process starts or ends.
+    async fn rest(&mut self, pause: Duration) {
+        let changes = async {
+            let Some(process) = &mut self.process else { return std::future::pending().await };
+            if process.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        // Either is a reason to ask again.
+        drop(timeout(pause, changes).await);
     }
 
     /// Decides the phase. A worker that is busy is no reason to take an instance out.
@@ -220,6 +227,22 @@ impl Asker {
     }
 }
 
+/// What a finding means beside a process of which more is known.
+fn beside(process: Option<Liveness>, present: &Phase, finding: Finding) -> Finding {
+    let Some(Liveness { is_running, short_lives }) = process else { return finding };
+    // What has answered before may end by chance, twice even; at the start there is no chance.
+    let bearable = if matches!(present, Phase::Starting(_)) { 0 } else { 2 };
+    match finding {
+        Finding::Not(Reason::NotListening | Reason::Silent | Reason::NotHttp)
+            if short_lives > bearable =>
+        {
+            Finding::Not(Reason::Dying)
+        }
+        Finding::Not(Reason::NotListening) if is_running => Finding::Not(Reason::Loading),
+        finding @ (Finding::Accepted | Finding::HostRefused | Finding::Not(_)) => finding,
+    }
+}
+
 /// How forebay names itself to the application.
 const USER_AGENT: &str = concat!("forebay/", env!("CARGO_PKG_VERSION"), " (readiness)");
 
@@ -272,6 +295,28 @@ mod tests {
         for _ in 0..9 {
             assert_eq!(asker.judge(silent, asked, &Phase::Ready), Phase::Ready, "busy, not silent");
         }
+    }
+
+    #[test]
+    fn what_ends_at_its_start_or_again_and_again_is_not_waited_for() {
+        let (starting, failed) =
+            (Phase::Starting(Reason::Loading), Phase::Failed(Reason::NotListening));
+        for (is_running, short_lives, present, seen, meant) in [
+            (false, 0, &starting, Reason::NotListening, Reason::NotListening),
+            (true, 0, &starting, Reason::NotListening, Reason::Loading),
+            (false, 1, &starting, Reason::NotListening, Reason::Dying),
+            (true, 1, &starting, Reason::Silent, Reason::Dying),
+            (true, 1, &starting, Reason::Answered(500), Reason::Answered(500)),
+            (false, 1, &failed, Reason::NotListening, Reason::NotListening),
+            (true, 1, &failed, Reason::NotListening, Reason::Loading),
+            (true, 2, &failed, Reason::NotListening, Reason::Loading),
+            (true, 3, &failed, Reason::NotListening, Reason::Dying),
+        ] {
+            let process = Some(Liveness { is_running, short_lives });
+            let finding = beside(process, present, Finding::Not(seen));
+            assert_eq!(finding, Finding::Not(meant), "{is_running} {short_lives} {seen}");
+        }
+        assert_eq!(beside(None, &failed, Finding::Accepted), Finding::Accepted);
     }
 
     #[tokio::test]

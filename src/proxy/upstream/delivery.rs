@@ -80,9 +80,13 @@ impl<'a> Delivery<'a> {
                 Ok(found) => found,
                 Err(why) if why.is_absence() => {
                     let is_patient = Instant::now() < self.patience;
-                    if self.upstream.common.readiness.mark_gone() && is_patient {
+                    let readiness = &self.upstream.common.readiness;
+                    if readiness.mark_gone() && is_patient {
                         // It is waited for, without a place.
                         continue;
+                    }
+                    if readiness.phase().is_dying() {
+                        return Err(Error::Dying);
                     }
                     return Err(Error::NotBack { is_starting: false });
                 }

@@ -86,6 +86,9 @@ pub enum Error {
         /// Whether nothing ever did.
         is_starting: bool,
     },
+    /// Nothing listens, and its process ends again and again.
+    #[error("the application's process keeps ending")]
+    Dying,
     /// The connection ended before an answer.
     #[error("the application closed the connection before its answer")]
     ClosedEarly {
@@ -128,6 +131,7 @@ impl Error {
             Self::QueueDeadline => Code::QueueDeadline,
             Self::NotBack { is_starting: true } => Code::Starting,
             Self::NotBack { is_starting: false } => Code::NotBack,
+            Self::Dying => Code::Dying,
             Self::Intake(why) => why.code(),
             Self::Spool(_) => Code::NoRoom,
         }

@@ -102,13 +102,17 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`Error::QueueFull`], [`Error::QueueDeadline`] and [`Error::NotBack`].
+    /// [`Error::QueueFull`], [`Error::QueueDeadline`], [`Error::NotBack`] and [`Error::Dying`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future gives up waiting and nothing else.
     pub(super) async fn enter(&self, patience: Instant) -> Result<Place, Error> {
-        if !self.readiness.phase().holds_visitors()
+        let phase = self.readiness.phase();
+        if phase.is_dying() {
+            return Err(Error::Dying);
+        }
+        if !phase.holds_visitors()
             && let Ok(permit) = Arc::clone(&self.places).try_acquire_owned()
         {
             return Ok(Place(permit));
@@ -141,6 +145,7 @@ impl Queue {
         match timeout_at(patience, opens).await {
             // A stop waits for nobody who may not come.
             Ok(Phase::Draining) => Err(Error::NotBack { is_starting: false }),
+            Ok(phase) if phase.is_dying() => Err(Error::Dying),
             Ok(_) => Ok(()),
             Err(_) => Err(Error::NotBack {
                 is_starting: matches!(self.readiness.phase(), Phase::Starting(_)),

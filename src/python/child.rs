@@ -1,8 +1,9 @@
-//! The process that loads Django's settings.
+//! The process that answers.
 //!
 //! Owns: its life, its deadline, what it may write.
-//! Must not know: what the answer means.
+//! Must not know: what is asked, what the answer means.
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -13,32 +14,36 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Error;
+use super::{Failure, Interpreter, python};
 use crate::telemetry::redacted;
 
-/// Who is asked, and where.
+/// What is run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    /// The interpreter.
-    pub(super) python: &'a Path,
-    /// The directory of the site.
-    pub(super) directory: &'a Path,
+pub(super) struct Script<'a> {
+    /// Its text, which prints JSON between two marks.
+    pub(super) text: &'a str,
+    /// What it finds in `sys.argv`.
+    pub(super) arguments: &'a [OsString],
+    /// What is added to the environment.
+    pub(super) variables: &'a [(OsString, OsString)],
 }
 
-/// Runs `ask.py`; returns what stands between its marks.
+/// Runs a script with the site's Python; returns what stands between its marks.
 pub(super) fn ask(
-    Place { python, directory }: Place<'_>,
-    settings: &str,
+    interpreter: &Interpreter,
+    script: Script<'_>,
     deadline: Duration,
     is_given_up: &AtomicBool,
-) -> Result<String, Error> {
-    let cannot = |source| Error::Python { python: python.to_owned(), source };
-    let mut command = Command::new(python);
-    command.args(["-c", ASK]).current_dir(directory).env(super::NAME, settings);
+) -> Result<Value, Failure> {
+    let python = python(interpreter);
+    let mut command = Command::new(&python);
+    command.args(["-c", script.text]).args(script.arguments).current_dir(&interpreter.directory);
+    command.envs(script.variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(cannot)?;
+    let mut child = command.spawn().map_err(|source| Failure::NotStarted { python, source })?;
     let (out, words) = (read(child.stdout.take()), read(child.stderr.take()));
     let ends = Instant::now() + deadline;
     let written = loop {
@@ -51,19 +56,18 @@ pub(super) fn ask(
     end(&mut child);
     let Ok(written) = written else {
         return Err(if is_given_up.load(Ordering::Relaxed) {
-            Error::Stopped
+            Failure::Stopped
         } else {
-            Error::TookTooLong { settings: settings.to_owned(), deadline }
+            Failure::TookTooLong { deadline }
         });
     };
     if let Some(answer) = String::from_utf8_lossy(&written).split(MARK).nth(1) {
-        return Ok(answer.to_owned());
+        return serde_json::from_str(answer).map_err(Failure::Answer);
     }
     let words = words.recv_timeout(LAST_WORDS).unwrap_or_default();
     let words = String::from_utf8_lossy(&words);
     let why = words.lines().map(str::trim).rfind(|line| !line.is_empty());
-    let why = redacted(why.unwrap_or("it ended without a word"));
-    Err(Error::Import { settings: settings.to_owned(), why })
+    Err(Failure::Ended { why: redacted(why.unwrap_or("it ended without a word")) })
 }
 
 /// The beginning of a file, long enough for its first line.
@@ -90,7 +94,7 @@ fn read(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
         // Nobody waits any more where it took too long.
         drop(sender.try_send(kept));
     };
-    drop(thread::Builder::new().name("forebay-django".to_owned()).spawn(reading));
+    drop(thread::Builder::new().name("forebay-python".to_owned()).spawn(reading));
     receiver
 }
 
@@ -101,10 +105,8 @@ fn end(child: &mut Child) {
     drop(child.wait());
 }
 
-const ASK: &str = include_str!("ask.py");
-
-/// What `ask.py` writes before and behind the answer.
-const MARK: &str = "\n<forebay-asks-django>\n";
+/// What a script writes before and behind its answer.
+const MARK: &str = "\n<forebay-asks>\n";
 
 /// The most bytes that are kept of what the process writes.
 const KEPT: usize = 64 * 1024;
@@ -122,20 +124,26 @@ mod tests {
 
     use super::*;
 
+    const SCRIPT: Script<'_> = Script { text: "", arguments: &[], variables: &[] };
+
+    fn standing(python: &Path) -> Interpreter {
+        let program = Some(python.to_owned());
+        Interpreter { directory: "/".into(), program, ..Interpreter::default() }
+    }
+
     /// Asks a program that stands for Python.
-    fn asked(script: &str, deadline: Duration) -> Result<String, Error> {
+    fn asked(script: &str, deadline: Duration) -> Result<Value, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let python = folder.path().join("python");
         fs::write(&python, format!("#!/bin/sh\n{script}")).unwrap();
         fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
-        let place = Place { python: &python, directory: folder.path() };
-        ask(place, "a.settings", deadline, &AtomicBool::new(false))
+        ask(&standing(&python), SCRIPT, deadline, &AtomicBool::new(false))
     }
 
     #[test]
     fn the_answer_is_what_stands_between_the_marks() {
-        let script = "echo noise\nprintf '\\n<forebay-asks-django>\\n{}\\n<forebay-asks-django>\\n'; echo noise";
-        assert_eq!(asked(script, Duration::from_secs(10)).unwrap(), "{}");
+        let script = "echo noise\nprintf '\\n<forebay-asks>\\n{}\\n<forebay-asks>\\n'; echo noise";
+        assert_eq!(asked(script, Duration::from_secs(10)).unwrap(), serde_json::json!({}));
     }
 
     #[test]
@@ -143,7 +151,7 @@ mod tests {
         let script =
             "echo Traceback >&2; echo 'ValueError: postgres://me:secret@host/db' >&2; exit 1";
         let why = asked(script, Duration::from_secs(10)).unwrap_err().to_string();
-        assert!(why.contains("a.settings") && why.contains("ValueError: postgres://"), "{why}");
+        assert!(why.contains("ValueError: postgres://"), "{why}");
         assert!(!why.contains("secret"), "{why}");
     }
 
@@ -153,7 +161,7 @@ mod tests {
         let noted = folder.path().join("pid");
         let script = format!("sleep 100 & echo $! > {}; wait", noted.display());
         let why = asked(&script, Duration::from_secs(1)).unwrap_err();
-        assert!(matches!(why, Error::TookTooLong { .. }), "{why}");
+        assert!(matches!(why, Failure::TookTooLong { .. }), "{why}");
         let id = fs::read_to_string(noted).unwrap();
         let state = fs::read_to_string(format!("/proc/{}/stat", id.trim()));
         let is_gone = state.map_or(true, |stat| stat.contains(") Z "));
@@ -162,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_missing_python_is_told_by_its_name() {
-        let place = Place { python: Path::new("/none/python"), directory: Path::new("/") };
-        let why = ask(place, "a", Duration::from_secs(1), &AtomicBool::new(false));
-        assert!(matches!(why, Err(Error::Python { .. })));
+        let interpreter = standing(Path::new("/none/python"));
+        let why = ask(&interpreter, SCRIPT, Duration::from_secs(1), &AtomicBool::new(false));
+        assert!(matches!(why, Err(Failure::NotStarted { .. })));
     }
 }

@@ -1,32 +1,27 @@
-//! Asks Django for its settings, in a process of its own.
+//! Asks for Django's settings.
 //!
-//! Owns: which Python and which settings module are asked, what the answer means.
+//! Owns: which settings module is asked for, what the answer means.
 //! Must not know: who serves static files, how the site is started.
 
-mod child;
-
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use std::{fs, io};
 
 use serde_json::Value;
+
+use super::{Failure, Interpreter, child};
 
 /// What is known of the site before it is asked.
 #[derive(Clone, Debug, Default)]
 pub struct Question {
-    /// Where the application is loaded.
-    pub directory: PathBuf,
-    /// The program that is to run it: its first line names a Python, or it is one.
-    pub program: Option<PathBuf>,
+    /// The Python that runs it, and where.
+    pub interpreter: Interpreter,
     /// The module of the application, as `mysite.wsgi`.
     pub module: Option<String>,
     /// `DJANGO_SETTINGS_MODULE`.
     pub settings: Option<OsString>,
-    /// `VIRTUAL_ENV`.
-    pub virtual_environment: Option<PathBuf>,
 }
 
 /// What Django's settings say.
@@ -55,7 +50,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Reads what `ask.py` prints.
+    /// Reads what `django.py` prints.
     fn read(answer: &Value, settings: String, directory: &Path) -> Self {
         let text = |name: &str| answer[name].as_str();
         // Django takes a relative one from where it runs.
@@ -87,40 +82,13 @@ pub enum Error {
         /// Where was looked.
         directory: PathBuf,
     },
-    /// Python could not be started.
-    #[error("cannot start {python}")]
+    /// Python gave no answer.
+    #[error("the settings `{settings}` cannot be loaded: {source}")]
     Python {
-        /// The program.
-        python: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Python ended without an answer.
-    #[error("the settings `{settings}` cannot be loaded: {why}")]
-    Import {
         /// The module.
         settings: String,
-        /// The last line that Python wrote.
-        why: String,
-    },
-    /// It took too long.
-    #[error("the settings `{settings}` took longer than {} s to load", deadline.as_secs_f32())]
-    TookTooLong {
-        /// The module.
-        settings: String,
-        /// The time allowed.
-        deadline: Duration,
-    },
-    /// forebay was told to stop meanwhile.
-    #[error("forebay was told to stop")]
-    Stopped,
-    /// Python answered something else.
-    #[error("what Python said of the settings `{settings}` is not understood")]
-    Answer {
-        /// The module.
-        settings: String,
-        /// What is wrong with it.
-        source: serde_json::Error,
+        /// What happened instead.
+        source: Failure,
     },
 }
 
@@ -129,13 +97,17 @@ impl Error {
     pub fn mend(&self) -> String {
         match self {
             Self::NoModule { .. } => "set DJANGO_SETTINGS_MODULE, or name files with --static",
-            Self::Python { .. } => "install Python, or name files with --static",
-            Self::Import { .. } | Self::Answer { .. } => {
+            Self::Python { source: Failure::NotStarted { .. }, .. } => {
+                "install Python, or name files with --static"
+            }
+            Self::Python { source: Failure::TookTooLong { .. }, .. } => {
+                "name files with --static; then nobody is asked"
+            }
+            Self::Python { source: Failure::Stopped, .. } => "start it again",
+            Self::Python { source: Failure::Ended { .. } | Failure::Answer(_), .. } => {
                 "try `python -c 'from django.conf import settings; settings.DEBUG'`, or name files \
                  with --static"
             }
-            Self::Stopped => "start it again",
-            Self::TookTooLong { .. } => "name files with --static; then nobody is asked",
         }
         .to_owned()
     }
@@ -154,14 +126,18 @@ pub fn ask(
     deadline: Duration,
     is_given_up: &AtomicBool,
 ) -> Result<Site, Error> {
+    let Interpreter { directory, .. } = &question.interpreter;
     let settings = settings_module(question)
-        .ok_or_else(|| Error::NoModule { directory: question.directory.clone() })?;
-    let python = python(question);
-    let place = child::Place { python: &python, directory: &question.directory };
-    let answer = child::ask(place, &settings, deadline, is_given_up)?;
-    let answer: Value = serde_json::from_str(&answer)
-        .map_err(|source| Error::Answer { settings: settings.clone(), source })?;
-    Ok(Site::read(&answer, settings, &question.directory))
+        .ok_or_else(|| Error::NoModule { directory: directory.clone() })?;
+    let script = child::Script {
+        text: ASK,
+        arguments: &[],
+        variables: &[(NAME.into(), settings.clone().into())],
+    };
+    match child::ask(&question.interpreter, script, deadline, is_given_up) {
+        Ok(answer) => Ok(Site::read(&answer, settings, directory)),
+        Err(source) => Err(Error::Python { settings, source }),
+    }
 }
 
 /// The settings module that a file of Python names, as `manage.py`, `wsgi.py` and `asgi.py` do: the
@@ -186,10 +162,12 @@ fn named_in(text: &str) -> Option<String> {
 
 const NAME: &str = "DJANGO_SETTINGS_MODULE";
 
+const ASK: &str = include_str!("django.py");
+
 /// The variable wins, as it does in Django; then the module that the server loads, since its
 /// settings may be others than those of `manage.py`.
 fn settings_module(question: &Question) -> Option<String> {
-    let Question { directory, module, settings, .. } = question;
+    let Question { interpreter: Interpreter { directory, .. }, module, settings } = question;
     let named = settings.as_ref().map(|name| name.to_string_lossy().into_owned());
     let loaded = || {
         let path = format!("{}.py", module.as_ref()?.replace('.', "/"));
@@ -197,36 +175,6 @@ fn settings_module(question: &Question) -> Option<String> {
     };
     let managed = || settings_module_in(&directory.join("manage.py"));
     named.filter(|name| !name.is_empty()).or_else(loaded).or_else(managed)
-}
-
-/// The Python that the site runs on.
-fn python(question: &Question) -> PathBuf {
-    let in_environment = |folder: &Path| {
-        let python = folder.join("bin/python");
-        python.exists().then_some(python)
-    };
-    let named = question.program.as_deref().and_then(python_of);
-    let active = || question.virtual_environment.as_deref().and_then(in_environment);
-    let beside = || {
-        let names = ["antenv", ".venv", "venv"].into_iter();
-        names.map(|name| question.directory.join(name)).find_map(|folder| in_environment(&folder))
-    };
-    named.or_else(active).or_else(beside).unwrap_or_else(|| "python3".into())
-}
-
-/// The Python that a program is, or that its first line names.
-fn python_of(program: &Path) -> Option<PathBuf> {
-    let is_python =
-        |path: &Path| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"python"));
-    if is_python(program) {
-        return Some(program.to_owned());
-    }
-    let start = child::start_of(program)?;
-    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    // `#!/usr/bin/env python3` names a program, `#!/site/antenv/bin/python` a path.
-    let word = line.split(|byte| *byte == b' ').rfind(|word| !word.is_empty())?;
-    let path = PathBuf::from(OsStr::from_bytes(word.trim_ascii()));
-    is_python(&path).then_some(path)
 }
 
 /// The prefix of static files, by WhiteNoise's rule (peers, 3.1 line 10): the path of `STATIC_URL`
@@ -301,8 +249,9 @@ mod tests {
             let text = format!("x('DJANGO_SETTINGS_MODULE', '{module}')");
             fs::write(folder.path().join(name), text).unwrap();
         };
+        let directory = folder.path().to_owned();
         let mut question = Question {
-            directory: folder.path().to_owned(),
+            interpreter: Interpreter { directory, ..Interpreter::default() },
             module: Some("a.wsgi".to_owned()),
             ..Question::default()
         };
@@ -313,31 +262,5 @@ mod tests {
         assert_eq!(settings_module(&question).as_deref(), Some("a.settings.production"));
         question.settings = Some("a.settings.other".into());
         assert_eq!(settings_module(&question).as_deref(), Some("a.settings.other"));
-    }
-
-    #[test]
-    fn the_python_is_the_one_that_runs_the_site() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        for name in ["antenv/bin", "active/bin"] {
-            fs::create_dir_all(at(name)).unwrap();
-            fs::write(at(name).join("python"), "").unwrap();
-        }
-        let mut question = Question { directory: folder.path().to_owned(), ..Question::default() };
-        assert_eq!(python(&question), at("antenv/bin/python"));
-        question.virtual_environment = Some(at("active"));
-        assert_eq!(python(&question), at("active/bin/python"));
-        for (line, found) in [
-            ("#!/site/bin/python3.11\n", "/site/bin/python3.11"),
-            ("#!/usr/bin/env python3\n", "python3"),
-        ] {
-            fs::write(at("gunicorn"), line).unwrap();
-            question.program = Some(at("gunicorn"));
-            assert_eq!(python(&question), PathBuf::from(found));
-        }
-        fs::write(at("gunicorn"), "#!/bin/sh\n").unwrap();
-        assert_eq!(python(&question), at("active/bin/python"));
-        question.program = Some("python3.12".into());
-        assert_eq!(python(&question), PathBuf::from("python3.12"));
     }
 }

@@ -11,7 +11,7 @@ sys.path.insert(0, "")
 
 from django.conf import settings  # noqa: E402
 
-MARK = "\n<forebay-asks-django>\n"
+MARK = "\n<forebay-asks>\n"
 
 
 def text(name):
