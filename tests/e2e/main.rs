@@ -22,6 +22,7 @@ mod whitenoise;
 mod static_site;
 mod lifecycle;
 mod run;
+mod processes;
 mod keep_alive;
 mod chaos;
 mod demo;

@@ -14,38 +14,77 @@ pub(crate) struct Started {
     process: Process,
     address: String,
     folder: PathBuf,
+    tmp: PathBuf,
+}
+
+/// An empty directory for a site.
+pub(crate) fn fresh_folder() -> PathBuf {
+    let name = format!("forebay-run-{}-{}", std::process::id(), fresh_number());
+    let folder = std::env::temp_dir().join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Where the programs of the virtual environment are, and those of the system.
+pub(crate) fn path() -> String {
+    let gunicorn = python_program("gunicorn");
+    format!("{}:/usr/bin:/bin", Path::new(&gunicorn).parent().unwrap().display())
 }
 
 impl Started {
     /// In a directory with the site and a Procfile, if any; with a command behind `--`, if any.
     pub(crate) fn new(procfile: &str, command: &[&str], variables: &[(&str, &str)]) -> Self {
-        let name = format!("forebay-run-{}-{}", std::process::id(), fresh_number());
-        let folder = std::env::temp_dir().join(name);
+        let procfile = (!procfile.is_empty()).then_some(("Procfile", procfile));
+        Self::with(procfile.as_slice(), command, variables)
+    }
+
+    /// In a directory with the site and files of its own.
+    pub(crate) fn with(
+        files: &[(&str, &str)],
+        command: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let folder = fresh_folder();
         fs::create_dir_all(folder.join("collected")).unwrap();
         fs::write(folder.join("collected/app.css"), "body {}").unwrap();
         for name in ["manage.py", "mysite"] {
             symlink(sources().join("site").join(name), folder.join(name)).unwrap();
         }
-        if !procfile.is_empty() {
-            fs::write(folder.join("Procfile"), procfile).unwrap();
+        for (name, text) in files {
+            fs::write(folder.join(name), text).unwrap();
         }
-        let gunicorn = python_program("gunicorn");
-        let programs = Path::new(&gunicorn).parent().unwrap().display();
+        let small = [("DJANGO_SETTINGS_MODULE", "mysite.small")];
+        Self::within(folder, command, &[&small, variables].concat())
+    }
+
+    /// In a directory that is there, whatever is in it.
+    pub(crate) fn within(folder: PathBuf, command: &[&str], variables: &[(&str, &str)]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let mut process = Process::command(env!("CARGO_BIN_EXE_forebay"));
         process.args(["run", "--listen", &address, "--host", "www.example.com"]);
         if !command.is_empty() {
             process.arg("--").args(command);
         }
-        process.env("PATH", format!("{programs}:/usr/bin:/bin"));
-        process.env("DJANGO_SETTINGS_MODULE", "mysite.small").env("PYTHONDONTWRITEBYTECODE", "1");
+        let tmp = folder.with_extension("tmp");
+        fs::create_dir_all(&tmp).unwrap();
+        process.env("PATH", path()).env("PYTHONDONTWRITEBYTECODE", "1").env("TMPDIR", &tmp);
         process.envs(variables.iter().copied()).current_dir(&folder);
         let mut process = Process::start("run", process);
         eventually("forebay listens", || {
             process.assert_running();
             Wire::connect(&address).ok()
         });
-        Self { process, address, folder }
+        Self { process, address, folder, tmp }
+    }
+
+    /// Its directory.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is in its directory for temporary files.
+    pub(crate) fn left_in_tmp(&self) -> Vec<PathBuf> {
+        fs::read_dir(&self.tmp).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
     /// Where it listens.
@@ -96,5 +135,6 @@ impl Drop for Started {
             self.wait();
         }
         drop(fs::remove_dir_all(&self.folder));
+        drop(fs::remove_dir_all(&self.tmp));
     }
 }
