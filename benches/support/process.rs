@@ -125,6 +125,11 @@ impl Process {
         self.sum("smaps_rollup", "Pss:")
     }
 
+    /// Memory of the process without its children, in KiB.
+    pub(crate) fn own_memory_kib(&self) -> Result<u64, Failure> {
+        value(self.0.id(), "smaps_rollup", "Pss:")
+    }
+
     /// The most resident memory that it ever had, in KiB; what children share counts for each.
     pub(crate) fn peak_kib(&self) -> Result<u64, Failure> {
         self.sum("status", "VmHWM:")
@@ -133,11 +138,7 @@ impl Process {
     fn sum(&self, file: &str, name: &str) -> Result<u64, Failure> {
         let mut sum = 0;
         for id in self.family() {
-            let text =
-                fs::read_to_string(format!("/proc/{id}/{file}")).tried("read memory from /proc")?;
-            let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            let kib = value.split_whitespace().next().unwrap_or_default();
-            sum += kib.parse::<u64>().tried("read memory from /proc")?;
+            sum += value(id, file, name)?;
         }
         Ok(sum)
     }
@@ -156,6 +157,14 @@ impl Process {
         }));
         family
     }
+}
+
+/// A number of a file in /proc.
+fn value(id: u32, file: &str, name: &str) -> Result<u64, Failure> {
+    let text = fs::read_to_string(format!("/proc/{id}/{file}")).tried("read memory from /proc")?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let kib = value.split_whitespace().next().unwrap_or_default();
+    kib.parse::<u64>().tried("read memory from /proc")
 }
 
 /// How many arguments of [`Process::command`] stand before the program.
