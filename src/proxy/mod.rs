@@ -207,8 +207,10 @@ impl Gateway {
         if head.version == Version::HTTP_2 {
             check_parsed(&head, &client.settings.limits)?;
         }
+        let is_early = !self.assets.is_laid();
         let (seen, mut route) = self.look(&mut head, client)?;
-        if route == Route::Upstream && self.assets.settle(&head).await {
+        let may_be_asset = matches!(route, Route::Upstream | Route::NoAsset);
+        if is_early && may_be_asset && self.assets.settle(&head).await {
             route = route::choose(&self.routes, &self.assets, &head, &seen);
         }
         self.note(&seen, record);

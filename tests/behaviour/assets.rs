@@ -90,6 +90,21 @@ fn gzipped(content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn the_first_request_waits_for_the_files_whoever_answers_for_missing_ones() {
+    let files = fresh_directory();
+    // So many that reading them takes longer than the way of a request.
+    for number in 0..5000 {
+        put(&files, &format!("{number}.css"), CSS);
+    }
+    for missing in ["404", "application"] {
+        let world = World::over(files.clone(), &["--static-missing", missing]);
+        let answer = world.get("/static/4999.css");
+        assert_eq!((answer.status, &*answer.content), (200, CSS), "{missing}");
+        assert_eq!(world.application.heard().len(), 0, "{missing}");
+    }
+}
+
+#[test]
 fn a_file_is_answered_without_the_application() {
     let world = World::new(&[]);
     let answer = world.get("/static/a.css");

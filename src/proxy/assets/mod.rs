@@ -132,15 +132,20 @@ impl Assets {
         !self.settings.places.is_empty()
     }
 
+    /// Whether there is a table: before, no path is known to be an asset's.
+    pub fn is_laid(&self) -> bool {
+        self.table.borrow().is_some()
+    }
+
     /// Waits for the first table if the request may be for a file in it; whether there is a table
-    /// now and was none before.
+    /// in which to look for it.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future gives up waiting and nothing else.
     pub async fn settle(&self, request: &Parts) -> bool {
         let only_looks = matches!(request.method, Method::GET | Method::HEAD);
-        if self.table.borrow().is_some() || !only_looks || !self.covers(request.uri.path()) {
+        if !only_looks || !self.covers(request.uri.path()) {
             return false;
         }
         let mut table = self.table.subscribe();
@@ -325,15 +330,18 @@ pub(super) mod tests {
             let (method, path) = line.split_once(' ').unwrap();
             let request = http::Request::builder().method(method).uri(path).body(()).unwrap();
             let begun = Instant::now();
-            let is_new = assets.settle(&request.into_parts().0).await;
-            (is_new, begun.elapsed())
+            let is_there = assets.settle(&request.into_parts().0).await;
+            (is_there, begun.elapsed())
         };
         assert_eq!(settle("GET /elsewhere").await, (false, Duration::ZERO));
         assert_eq!(settle("POST /static/a.css").await, (false, Duration::ZERO));
         assert_eq!(settle("GET /static/a.css").await, (false, FIRST_TABLE_DEADLINE));
         assert_eq!(settle("GET /static/a.css").await, (false, Duration::ZERO), "not each anew");
+        assert!(!assets.is_laid());
         assets.look_once();
-        assert_eq!(settle("GET /static/a.css").await, (false, Duration::ZERO));
+        assert!(assets.is_laid());
+        assert_eq!(settle("GET /static/a.css").await, (true, Duration::ZERO));
+        assert_eq!(settle("GET /elsewhere").await, (false, Duration::ZERO));
         fs::remove_dir_all(folder).unwrap();
     }
 }
