@@ -153,7 +153,9 @@ fn a_module_that_cannot_be_imported_ends_forebay_with_gunicorns_code() {
 #[test]
 fn starts_and_stops_leave_nobody() {
     for round in 0..number_from_environment("FOREBAY_TEST_ROUNDS", 4) {
-        let mut site = Started::new(PROCFILE, &[], &[]);
+        // A worker that gunicorn forks while it is told to stop may miss that; it waits so long then.
+        let variables = [("GUNICORN_CMD_ARGS", "--graceful-timeout 3")];
+        let mut site = Started::new(PROCFILE, &[], &variables);
         // Each round ends in another phase.
         match round % 4 {
             0 => {}
