@@ -12,6 +12,7 @@ pub mod code;
 pub mod coding;
 pub mod readiness;
 pub mod tls;
+pub mod postgres;
 pub mod config;
 pub mod telemetry;
 pub mod supervise;

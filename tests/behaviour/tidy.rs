@@ -54,6 +54,7 @@ fn uses_point_one_way() {
         ("readiness", &[]),
         ("telemetry", &["code"]),
         ("tls", &[]),
+        ("postgres", &["tls"]),
         ("proxy", &["code", "coding", "readiness", "telemetry"]),
         ("supervise", &["readiness", "telemetry"]),
         ("python", &["telemetry"]),
