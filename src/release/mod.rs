@@ -74,6 +74,12 @@ pub enum Error {
     /// A question failed.
     #[error("the database does not answer a question of the release lock")]
     Question(#[from] tokio_postgres::Error),
+    /// An answer does not come.
+    #[error("the database does not answer the release lock within {} s", deadline.as_secs())]
+    Silent {
+        /// The time allowed.
+        deadline: Duration,
+    },
     /// Another instance holds it for too long.
     #[error("{holder} has held the release lock for more than {} s", limit.as_secs())]
     Held {
@@ -93,6 +99,7 @@ impl Error {
                 let class = why.code().map(|code| code.code().get(..2).unwrap_or_default());
                 class.is_none_or(|class| ["08", "53", "57", "58"].contains(&class))
             }
+            Self::Silent { .. } => true,
             Self::Pooler { .. } | Self::Held { .. } => false,
         }
     }
@@ -106,7 +113,7 @@ impl Error {
                  then each instance runs the release command at each start"
                     .to_owned()
             }
-            Self::Question(_) => "see the server's log".to_owned(),
+            Self::Question(_) | Self::Silent { .. } => "see the server's log".to_owned(),
             Self::Held { .. } => {
                 "see what that instance does: its release command outlives --release-deadline; \
                  `SELECT pg_terminate_backend(pid)` for its session ends its turn"
@@ -149,7 +156,7 @@ pub async fn turn(
     let mut session = reach(target, &release, limits.database).await?;
     let (mut holder, mut since) = (String::new(), Instant::now());
     loop {
-        match ask(&session).await {
+        match answered(ask(&session)).await {
             Ok(Asked::Turn(Step::Run(why))) => {
                 return Ok(Turn::Run(Box::new(Held { session }), why));
             }
@@ -194,6 +201,11 @@ async fn ask(session: &Session) -> Result<Asked, Error> {
         session.begin().await?;
     }
     Ok(Asked::Turn(step))
+}
+
+/// An answer within its deadline.
+async fn answered<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(ANSWER, answer).await.unwrap_or(Err(Error::Silent { deadline: ANSWER }))
 }
 
 /// Reaches the database, again and again until the deadline.
@@ -255,9 +267,8 @@ impl Held {
                 () = self.session.lost() => break,
                 _ = looks.tick() => {
                     // An answer that does not come is a lost session too.
-                    match timeout(ANSWER, self.session.is_ours()).await {
-                        Ok(Ok(true)) => {}
-                        Ok(Ok(false) | Err(_)) | Err(_) => break,
+                    if !answered(self.session.is_ours()).await.unwrap_or(false) {
+                        break;
                     }
                 }
             }
@@ -273,19 +284,13 @@ impl Held {
     }
 
     async fn record(&self, code: u8) {
-        match timeout(ANSWER, self.session.end(code)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => {
-                tracing::error!(
-                    %why,
-                    source = source(&why),
-                    "the end of the release command is not recorded: the next start runs it again"
-                );
-            }
-            Err(_) => tracing::error!(
-                "the database does not answer: the end of the release command is not recorded, and the \
-                 next start runs it again"
-            ),
+        if let Err(why) = answered(self.session.end(code)).await {
+            tracing::error!(
+                %why,
+                source = source(&why),
+                mend = why.mend(),
+                "the end of the release command is not recorded: the next start runs it again"
+            );
         }
     }
 }
@@ -308,5 +313,5 @@ const LEAST: Duration = Duration::from_millis(500);
 /// Between two looks at the lock that is held.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long an answer may take; longer than a question waits for a lock.
+const ANSWER: Duration = Duration::from_secs(15);

@@ -39,20 +39,7 @@ impl Session {
         deadline: Duration,
     ) -> Result<Self, Error> {
         let client = open_directly(target, deadline).await?;
-        for text in [
-            // What the operator sees in pg_stat_activity.
-            format!("SET application_name = {}", quoted(&format!("forebay {}", release.by))),
-            "SET lock_timeout = '10s'".to_owned(),
-            // PostgreSQL 14; an older one does not end idle sessions.
-            "SET idle_session_timeout = 0".to_owned(),
-        ] {
-            let answer = client.queries.batch_execute(&text).await;
-            if let Err(why) = answer
-                && why.code() != Some(&SqlState::UNDEFINED_OBJECT)
-            {
-                return Err(why.into());
-            }
-        }
+        super::answered(prepare(&client, &release.by)).await?;
         let key = key(&release.site);
         Ok(Self { client, release, key, has_no_table: AtomicBool::new(false) })
     }
@@ -189,6 +176,25 @@ impl Session {
     }
 }
 
+/// Names the session, and has it neither wait for long nor end for being idle.
+async fn prepare(client: &Client, by: &str) -> Result<(), Error> {
+    for text in [
+        // What the operator sees in pg_stat_activity.
+        format!("SET application_name = {}", quoted(&format!("forebay {by}"))),
+        "SET lock_timeout = '10s'".to_owned(),
+        // PostgreSQL 14; an older one does not end idle sessions.
+        "SET idle_session_timeout = 0".to_owned(),
+    ] {
+        let answer = client.queries.batch_execute(&text).await;
+        if let Err(why) = answer
+            && why.code() != Some(&SqlState::UNDEFINED_OBJECT)
+        {
+            return Err(why.into());
+        }
+    }
+    Ok(())
+}
+
 /// A session with the server itself. Where the port is a pooler's, the server is looked for at its own
 /// port of the same host: in a pooler's transaction mode each question can have another session, and a
 /// lock belongs to one of them.
@@ -210,13 +216,15 @@ async fn open_directly(target: &Target, deadline: Duration) -> Result<Client, Er
             );
             return Ok(client);
         }
-        // Azure's own pooler is always on the server's host: it is only out of reach now.
-        Err(why) if is_azure => return Err(why.into()),
+        // Azure's own pooler is always on the server's host: it is only out of reach now. And what
+        // refuses us is a server.
+        Err(why) if is_azure || !why.may_pass() => return Err(why.into()),
         Err(why) => why,
     };
     // A server may listen at that port itself.
     if let Ok(client) = postgres::connect(target, deadline).await
-        && client.place.port() == server_port(&client).await.unwrap_or_default()
+        && let Ok(Some(port)) = super::answered(server_port(&client)).await
+        && port == client.place.port()
     {
         return Ok(client);
     }
@@ -225,12 +233,11 @@ async fn open_directly(target: &Target, deadline: Duration) -> Result<Client, Er
     Err(Error::Pooler { place, direct: SERVER_PORT, source: refused })
 }
 
-/// The port at which the server has taken this session; nothing if the answer is none.
-async fn server_port(client: &Client) -> Option<u16> {
+/// The port at which the server has taken this session; nothing for a unix socket.
+async fn server_port(client: &Client) -> Result<Option<u16>, Error> {
     let question = "SELECT pg_catalog.inet_server_port()";
-    let row = client.queries.query_one(question, &[]).await.ok()?;
-    let port: Option<i32> = row.try_get(0).ok()?;
-    u16::try_from(port?).ok()
+    let port: Option<i32> = client.queries.query_one(question, &[]).await?.try_get(0)?;
+    Ok(port.and_then(|port| u16::try_from(port).ok()))
 }
 
 /// The port of `PgBouncer`, also of the one that is built into Azure's Flexible Server.
