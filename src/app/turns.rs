@@ -45,7 +45,7 @@ pub(super) fn turn(wish: Option<Wish>, readiness: Arc<Readiness>) -> Turn {
 
 async fn find(wish: Wish, readiness: Arc<Readiness>) -> Result<Verdict, Refused> {
     let found = postgres::find(&wish.settings.choice, &wish.variables)
-        .map_err(|why| Refused { mend: why.mend(), source: Box::new(why) })?;
+        .map_err(|why| refused(why.mend(), why))?;
     let each_start = || Ok(Verdict::Run(Report::to_nobody(EACH_START)));
     let (target, named_by) = match found {
         Found::Database { target, named_by } => (target, named_by),
@@ -85,7 +85,7 @@ async fn find(wish: Wish, readiness: Arc<Readiness>) -> Result<Verdict, Refused>
         readiness.set(Phase::Starting(Reason::ReleasingElsewhere));
     };
     let turn = release::turn(&target, release, limits, &mut tell).await;
-    let turn = turn.map_err(|why| Refused { mend: why.mend(), source: Box::new(why) })?;
+    let turn = turn.map_err(|why| refused(why.mend(), why))?;
     let waited_ms = since.elapsed().as_millis();
     let held = match turn {
         release::Turn::Done(Record { by, finished, .. }) => {
@@ -106,6 +106,13 @@ async fn find(wish: Wish, readiness: Arc<Readiness>) -> Result<Verdict, Refused>
         drop(heard);
     });
     Ok(Verdict::Run(report))
+}
+
+/// Says why the release command does not run; the last line of the log has not all the causes.
+fn refused(mend: String, why: impl std::error::Error + Send + Sync + 'static) -> Refused {
+    let cause = release::causes(&why);
+    tracing::error!(%why, cause, mend, "it cannot be found out whose turn it is to release");
+    Refused { source: Box::new(why), mend }
 }
 
 fn tell_why(why: &Why, waited_ms: u128) {

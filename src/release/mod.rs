@@ -169,7 +169,7 @@ pub async fn turn(
                 }
             }
             Err(why) if why.may_pass() => {
-                tracing::warn!(%why, source = source(&why), "the session of the release lock is lost");
+                tracing::warn!(%why, cause = causes(&why), "the session of the release lock is lost");
                 session = reach(target, &release, limits.database).await?;
             }
             Err(why) => return Err(why),
@@ -223,18 +223,19 @@ async fn reach(target: &Target, release: &Release, deadline: Duration) -> Result
         }
         let pause_ms = pause.as_millis();
         let mend = why.mend();
-        tracing::warn!(%why, source = source(&why), mend, pause_ms, "the release lock waits for the database");
+        tracing::warn!(%why, cause = causes(&why), mend, pause_ms, "the release lock waits for the database");
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-fn source(why: &dyn std::error::Error) -> Option<String> {
+/// The causes of an error, for the log.
+pub fn causes(why: &dyn std::error::Error) -> Option<String> {
     let mut texts = Vec::new();
-    let mut source = why.source();
-    while let Some(cause) = source {
+    let mut next = why.source();
+    while let Some(cause) = next {
         texts.push(cause.to_string());
-        source = cause.source();
+        next = cause.source();
     }
     (!texts.is_empty()).then(|| texts.join(": "))
 }
@@ -287,7 +288,7 @@ impl Held {
         if let Err(why) = answered(self.session.end(code)).await {
             tracing::error!(
                 %why,
-                source = source(&why),
+                cause = causes(&why),
                 mend = why.mend(),
                 "the end of the release command is not recorded: the next start runs it again"
             );

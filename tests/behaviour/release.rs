@@ -28,7 +28,7 @@ fn refused(variables: &[(&str, &str)], flags: &[&str]) -> String {
     complaints
 }
 
-/// A server that takes each connection and gives what it reads to `answer`, which may answer once.
+/// A server that keeps what it reads and answers once; without an answer it hangs up.
 struct Fake {
     address: String,
     read: Arc<Mutex<Vec<u8>>>,
@@ -57,6 +57,9 @@ fn serve(mut stream: TcpStream, answer: &[u8], kept: &Mutex<Vec<u8>>) {
     let mut buffer = [0; 1024];
     let Ok(count) = stream.read(&mut buffer) else { return };
     kept.lock().unwrap().extend(&buffer[..count]);
+    if answer.is_empty() {
+        return;
+    }
     drop(stream.write_all(answer));
     // Whatever is said behind that is kept as well.
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
