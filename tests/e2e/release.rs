@@ -105,7 +105,9 @@ fn when_the_first_is_killed_in_the_middle_the_next_one_runs_it() {
     first.wait_for("release phase begins", 1);
     eventually("the command runs", || (site.runs() == 1).then_some(()));
     let others: Vec<_> = (0..3).map(|_| site.start(&release, &[])).collect();
-    others.iter().for_each(|other| other.wait_for("this one waits", 1));
+    for other in &others {
+        other.wait_for("this one waits", 1);
+    }
     assert_eq!(site.query("SELECT state FROM forebay_release"), "running");
     first.kill();
     others.iter().for_each(serves);
