@@ -5,6 +5,8 @@
 //! start, [`python`] what Django and gunicorn say, [`supervise`] keeps it running; [`app`] puts the
 //! parts together and takes them apart. [`explain`] shows what is done to a request, [`demo`] shows it
 //! in a browser, and [`telemetry`] says what happens. [`tls`] knows which servers are believed.
+//! [`status`] is what forebay knows about itself, [`admin`] serves it on an address of its own,
+//! [`follow`] asks for it from elsewhere.
 //! [`precompress`] is a tool for build time. The binary is in `main.rs` and `cli.rs`.
 
 pub mod proxy;
@@ -12,6 +14,9 @@ pub mod code;
 pub mod coding;
 pub mod readiness;
 pub mod tls;
+pub mod status;
+pub mod admin;
+pub mod follow;
 pub mod config;
 pub mod telemetry;
 pub mod supervise;

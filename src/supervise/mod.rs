@@ -13,6 +13,7 @@ mod output;
 mod plan;
 mod process;
 mod reaper;
+mod roster;
 
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 pub use error::Error;
 pub use output::Sink;
 pub use plan::{Exit, Settings};
+pub use roster::{Member, Roster, State};
 
 use crate::readiness::Liveness;
 use lead::Lead;
@@ -58,6 +60,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Web => "web",
+            Self::Essential => "essential",
+            Self::Other => "other",
+        }
+    }
+
     fn is_needed(self) -> bool {
         matches!(self, Self::Web | Self::Essential)
     }
@@ -102,17 +114,24 @@ impl Crew {
     }
 
     /// Starts programs, within a runtime of one thread: the release command, then the others at once.
+    /// The roster says from then on how they are.
     ///
     /// # Errors
     ///
     /// [`Error::NoHandler`]. That a program cannot be started is told by [`Crew::failed`].
-    pub fn start(programs: Vec<Program>, settings: Settings, sink: Sink) -> Result<Self, Error> {
+    pub fn start(
+        programs: Vec<Program>,
+        settings: Settings,
+        sink: Sink,
+        roster: Arc<Roster>,
+    ) -> Result<Self, Error> {
         let reaper = Reaper::start().map_err(Error::NoHandler)?;
         let (stage, stages) = watch::channel(Stage::Run);
         let (failure, failures) = mpsc::channel(1);
         let (release, released) = watch::channel(false);
         let (liveness, lives) = watch::channel(Liveness::default());
         let web = Arc::default();
+        roster.enter(&programs);
         let lead = Lead {
             settings,
             sink,
@@ -121,6 +140,7 @@ impl Crew {
             failure,
             release,
             liveness,
+            roster,
             web: Arc::clone(&web),
         };
         let work = tokio::spawn(Arc::new(lead).run(programs));
