@@ -31,16 +31,16 @@ pub fn default_path(folder: &Path, public_port: u16) -> PathBuf {
     folder.join(format!("{}{public_port}{ENDING}", beginning()))
 }
 
-/// Every default socket of this user that somebody answers at.
-///
-/// A shell may have other variables than the service, so that all folders are looked at.
+/// The default sockets of this user that somebody answers at: those in the folder where one would
+/// be put now, else those in the first other folder that has any. A shell may have other variables
+/// than the service.
 pub fn found(environment: &BTreeMap<String, String>) -> Vec<PathBuf> {
-    let mut folders = vec![folder(environment), PathBuf::from(TEMPORARY)];
-    folders.extend(environment.get("TMPDIR").map(PathBuf::from));
-    folders.push(PathBuf::from(format!("/run/user/{}", getuid().as_raw())));
-    folders.sort();
-    folders.dedup();
-    let mut found: Vec<_> = folders.iter().flat_map(|folder| sockets(folder)).collect();
+    let session = PathBuf::from(format!("/run/user/{}", getuid().as_raw()));
+    let temporary = environment.get("TMPDIR").map(PathBuf::from);
+    let mut folders = vec![folder(environment)];
+    folders.extend(temporary.into_iter().chain([PathBuf::from(TEMPORARY), session]));
+    let found = folders.iter().map(|folder| sockets(folder)).find(|found| !found.is_empty());
+    let mut found = found.unwrap_or_default();
     found.sort();
     found
 }

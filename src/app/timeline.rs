@@ -96,7 +96,7 @@ impl Timeline {
         drop(kept);
         let (name, reason) = words(phase);
         let (previous, previous_reason) = words(last);
-        let lasted_ms = lasted.as_millis();
+        let lasted_ms = milliseconds(lasted);
         let share = self.percent(after).filter(|_| is_start);
         tracing::info!(
             phase = name,
@@ -116,7 +116,7 @@ impl Timeline {
         let (_, reason) = words(last);
         tracing::warn!(
             reason,
-            elapsed_ms = self.begun.elapsed().as_millis(),
+            elapsed_ms = milliseconds(self.begun.elapsed()),
             limit_seconds = self.limit.map(|limit| limit.as_secs()),
             mend = "raise WEBSITES_CONTAINER_START_TIME_LIMIT in the app settings (1800 at most), or \
                     make the start shorter: `forebay status` shows what took how long",
@@ -151,6 +151,10 @@ impl Timeline {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         Start { limit: self.limit, ready_after: kept.ready_after }
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A phase's name, and what was last seen of an application that is not ready.

@@ -183,7 +183,8 @@ async fn read(response: Response<Incoming>) -> Result<Value, Silence> {
         }
     }
     let report: Value = serde_json::from_slice(&bytes).map_err(|_| Silence::NoStatus(status))?;
-    if report["forebay"].is_string() { Ok(report) } else { Err(Silence::NoStatus(status)) }
+    let is_one = report.get("forebay").is_some_and(Value::is_string);
+    if is_one { Ok(report) } else { Err(Silence::NoStatus(status)) }
 }
 
 const AGENT: &str = concat!("forebay/", env!("CARGO_PKG_VERSION"));

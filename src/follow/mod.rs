@@ -8,6 +8,8 @@ mod empty;
 mod goal;
 mod target;
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -272,7 +274,7 @@ impl Following<'_> {
         let is_one = matches!(self.target, Target::Unix(_));
         let mut progress = Progress::new(wanted, self.settings.settle, is_one);
         let begun = Instant::now();
-        let mut seen: Vec<(String, String)> = Vec::new();
+        let mut seen = BTreeMap::new();
         let mut answers = 0;
         while !self.is_over() {
             let sight = match self.ask().await {
@@ -294,15 +296,7 @@ impl Following<'_> {
             let now = Instant::now();
             if let Some(sight) = &sight {
                 let line = self.told(sight, progress.is_new(sight, now));
-                let known = seen.iter_mut().find(|(instance, _)| *instance == sight.instance);
-                let is_news = match known {
-                    Some((_, known)) => std::mem::replace(known, line.clone()) != line,
-                    None => {
-                        seen.push((sight.instance.clone(), line.clone()));
-                        true
-                    }
-                };
-                if is_news {
+                if seen.insert(sight.instance.clone(), line.clone()).as_ref() != Some(&line) {
                     self.last = None;
                     self.tell(begun, &line)?;
                 }
@@ -373,21 +367,21 @@ fn line_of(report: &Value, paint: Paint) -> String {
     let word = |name: &str| clean(report[name].as_str().unwrap_or("-"));
     let mut line = format!("instance {}  {}", word("instance"), paint.word(&word("phase")));
     if let Some(release) = report["release"].as_str() {
-        line.push_str(&format!("  release {}", clean(release)));
+        write!(line, "  release {}", clean(release)).unwrap_or_default();
     }
     if let Some(reason) = report["reason"].as_str() {
-        line.push_str(&format!("  {}", clean(reason)));
+        write!(line, "  {}", clean(reason)).unwrap_or_default();
     }
     let restarts = report["processes"].as_array().into_iter().flatten();
     let restarts: u64 = restarts.filter_map(|process| process["restarts"].as_u64()).sum();
     if restarts > 0 {
-        line.push_str(&format!("  {restarts} restarts"));
+        write!(line, "  {restarts} restarts").unwrap_or_default();
     }
     line
 }
 
 /// The admin sockets of this machine that this user may ask.
-pub fn found(environment: &std::collections::BTreeMap<String, String>) -> Vec<PathBuf> {
+pub fn found(environment: &BTreeMap<String, String>) -> Vec<PathBuf> {
     admin::found(environment)
 }
 

@@ -57,10 +57,8 @@ impl Target {
             let path = PathBuf::from(path);
             return if path.is_absolute() { Ok(Self::Unix(path)) } else { Err(wrong()) };
         }
-        let (is_url, url) = match text.contains("://") {
-            true => (true, text.to_owned()),
-            false => (false, format!("http://{text}")),
-        };
+        let is_url = text.contains("://");
+        let url = if is_url { text.to_owned() } else { format!("http://{text}") };
         let url: Uri = url.parse().map_err(|_| wrong())?;
         let is_tls = match url.scheme_str() {
             Some("http") => false,

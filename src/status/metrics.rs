@@ -242,6 +242,6 @@ mod tests {
         assert!(text.contains("instance_id=\"a\\\"b\\\\c\\nd\""), "{text}");
         assert!(text.contains("forebay_phase{phase=\"ready\"} 1\n"));
         assert!(text.contains("forebay_child_up{process=\"worker\",role=\"other\"} 0\n"));
-        assert!(text.contains("le=\"0.00025\"} 0\n") && text.contains("le=\"+Inf\"} 0\n"));
+        assert!(text.contains("le=\"0.000025\"} 0\n") && text.contains("le=\"+Inf\"} 0\n"));
     }
 }

@@ -15,9 +15,9 @@ use super::text::{list, number, size, span, word};
 /// The policy for the page (Content Security Policy, level 3): the one style, the one script, and
 /// questions to where it came from. A test keeps the hashes true.
 pub const POLICY: &str = concat!(
-    "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; ",
+    "default-src 'none'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; ",
     "frame-ancestors 'none'; ",
-    "style-src 'sha256-6Uqxp1nUfZxrjhedJLSbg78+TUW1qYYTMlzIbqAVOoY='; ",
+    "style-src 'sha256-7/iQLz/rQGCABoneVmVhWR3RS7E53N6qvhtqGiK8ev0='; ",
     "script-src 'sha256-94Cug6TqwGUc8j8qgJEj3R3Q1NJDXINBNkEM23ka4FY='"
 );
 
@@ -102,15 +102,16 @@ fn tiles(report: &Value) -> String {
         ("answered", number(&requests["total"]).to_string()),
         ("connections", of(connections, "open", "limit")),
         ("tunnels", of(connections, "tunnels", "tunnel_limit")),
-        ("to the application, idle", of(connections, "application_idle", "application_open")),
-        ("waiting content in memory", size(number(&spool["memory_bytes"]))),
-        ("waiting content in files", size(number(&spool["disk_bytes"]))),
+        ("open to the application", number(&connections["application_open"]).to_string()),
+        ("content in memory", size(number(&spool["memory_bytes"]))),
+        ("content in files", size(number(&spool["disk_bytes"]))),
         ("waited for a place", number(&requests["queued_total"]).to_string()),
         ("held during starts", number(&requests["held_total"]).to_string()),
         ("forebay's memory", size(number(&report["memory_bytes"]))),
     ];
-    if let Some(files) = report["assets"]["files"].as_f64() {
-        let bytes = size(number(&report["assets"]["bytes"]));
+    let assets = &report["assets"];
+    if let Some(files) = assets["files"].as_f64() {
+        let bytes = size(number(&assets["bytes"]));
         tiles.push(("static files", format!("{files} <small>{bytes}</small>")));
     }
     let mut html = "<div class=\"tiles\">".to_owned();
@@ -147,7 +148,7 @@ fn timeline(report: &Value) -> String {
             mood(&phase),
             span(number(&step["seconds"])),
             escaped(&word(&step["reason"])),
-            escaped(&word(&step["at"])),
+            escaped(&second(&step["at"])),
         )
         .unwrap_or_default();
     }
@@ -214,8 +215,8 @@ fn processes(report: &Value) -> String {
 
 fn latency(report: &Value) -> String {
     let latency = &report["latency"];
-    let longest =
-        number(&latency["total"]["p90_seconds"]).max(number(&latency["first_byte"]["p90_seconds"]));
+    let (total, first_byte) = (&latency["total"], &latency["first_byte"]);
+    let longest = number(&total["p90_seconds"]).max(number(&first_byte["p90_seconds"]));
     if longest <= 0.0 {
         return String::new();
     }
@@ -260,7 +261,7 @@ fn errors(report: &Value) -> String {
             "<tr><td class=\"short quiet\">{}</td><td class=\"short\"><b>{}</b></td>\
              <td class=\"short\">{}</td><td class=\"long\">{} {}</td>\
              <td class=\"long quiet\">{}</td></tr>",
-            escaped(&word(&error["at"])),
+            escaped(&second(&error["at"])),
             word(&error["status"]),
             escaped(&word(&error["code"])),
             escaped(&word(&error["method"])),
@@ -270,6 +271,11 @@ fn errors(report: &Value) -> String {
         .unwrap_or_default();
     }
     html + "</tbody></table></div>\n"
+}
+
+/// A time to its second, for people: `2026-11-28 09:32:34`.
+fn second(at: &Value) -> String {
+    word(at).chars().take(19).map(|letter| if letter == 'T' { ' ' } else { letter }).collect()
 }
 
 /// So many phases stand in the table; the bar and JSON have all.
@@ -311,7 +317,7 @@ mod tests {
                 base64.push(char::from(letters[(bits >> (18 - 6 * place) & 63) as usize]));
             }
         }
-        while base64.len() % 4 > 0 {
+        while !base64.len().is_multiple_of(4) {
             base64.push('=');
         }
         base64

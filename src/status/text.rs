@@ -98,7 +98,7 @@ fn start(report: &Value, paint: Paint) -> Vec<String> {
             Cell::left(word(&step["reason"])),
         ]
     });
-    [vec![first], table(rows.collect())].concat()
+    [vec![first], table(&rows.collect::<Vec<_>>())].concat()
 }
 
 fn processes(report: &Value, paint: Paint) -> Vec<String> {
@@ -123,7 +123,7 @@ fn processes(report: &Value, paint: Paint) -> Vec<String> {
             Cell::left(last.unwrap_or_default()),
         ]
     });
-    table(rows.collect())
+    table(&rows.collect::<Vec<_>>())
 }
 
 fn requests(report: &Value) -> Vec<String> {
@@ -154,7 +154,7 @@ fn requests(report: &Value) -> Vec<String> {
             classes.iter().map(|(class, count)| Cell::right(format!("{class} {}", number(count))));
         Some(std::iter::once(Cell::left(clean(way))).chain(counts).collect())
     });
-    lines.extend(table(rows.collect()));
+    lines.extend(table(&rows.collect::<Vec<_>>()));
     lines
 }
 
@@ -165,8 +165,9 @@ fn latency(report: &Value) -> Vec<String> {
         ("first_byte", "first byte"),
         ("total", "total"),
     ];
+    let latency = &report["latency"];
     let rows = parts.into_iter().filter_map(|(name, shown)| {
-        let part = &report["latency"][name];
+        let part = latency.get(name).unwrap_or(&Value::Null);
         let at = |name: &str| {
             let time = part[name].as_f64();
             Cell::right(time.map_or_else(|| "-".to_owned(), span))
@@ -183,7 +184,7 @@ fn latency(report: &Value) -> Vec<String> {
             ]
         })
     });
-    table(rows.collect())
+    table(&rows.collect::<Vec<_>>())
 }
 
 fn connections(report: &Value) -> String {
@@ -201,7 +202,8 @@ fn connections(report: &Value) -> String {
 }
 
 fn spool(report: &Value) -> String {
-    let at = |name: &str| size(number(&report["spool"][name]));
+    let spool = &report["spool"];
+    let at = |name: &str| size(number(&spool[name]));
     format!(
         "{} of {} in memory, {} of {} in files",
         at("memory_bytes"),
@@ -229,7 +231,7 @@ fn errors(report: &Value) -> Vec<String> {
             Cell::left(word(&error["path"])),
         ]
     });
-    table(rows.take(ERRORS_SHOWN).collect())
+    table(&rows.take(ERRORS_SHOWN).collect::<Vec<_>>())
 }
 
 /// So many errors are shown in a terminal; JSON and the page have all.
@@ -257,7 +259,7 @@ impl Cell {
 }
 
 /// Lines with columns as wide as their widest cell.
-fn table(rows: Vec<Vec<Cell>>) -> Vec<String> {
+fn table(rows: &[Vec<Cell>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width).max().unwrap_or(0)

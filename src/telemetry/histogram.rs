@@ -8,7 +8,9 @@ use std::time::Duration;
 
 /// The upper bounds of all buckets but the last, in microseconds. The last of them is the time after
 /// which App Service's front end gives up (facts, 6).
-pub const BOUNDS_US: [u64; 18] = [
+pub const BOUNDS_US: [u64; 20] = [
+    25,
+    100,
     250,
     500,
     1_000,
@@ -144,16 +146,16 @@ mod tests {
     #[test]
     fn a_time_at_a_bound_is_within_it() {
         let histogram = Histogram::new();
-        for time in [0, 250, 251, 230_000_000, 230_000_001] {
+        for time in [0, 25, 26, 230_000_000, 230_000_001] {
             histogram.record(Duration::from_micros(time));
         }
         let spread = histogram.spread();
         let cumulated: Vec<_> = spread.cumulated().collect();
-        assert_eq!(cumulated[0], (Some(250), 2));
-        assert_eq!(cumulated[1], (Some(500), 3));
-        assert_eq!(cumulated[17], (Some(230_000_000), 4));
-        assert_eq!(cumulated[18], (None, 5));
-        assert_eq!((spread.count(), spread.sum_us()), (5, 460_000_502));
+        assert_eq!(cumulated[0], (Some(25), 2));
+        assert_eq!(cumulated[1], (Some(100), 3));
+        assert_eq!(cumulated[19], (Some(230_000_000), 4));
+        assert_eq!(cumulated[20], (None, 5));
+        assert_eq!((spread.count(), spread.sum_us()), (5, 460_000_052));
     }
 
     #[test]
