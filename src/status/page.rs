@@ -17,7 +17,7 @@ use super::text::{list, number, size, span, word};
 pub const POLICY: &str = concat!(
     "default-src 'none'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; ",
     "frame-ancestors 'none'; ",
-    "style-src 'sha256-7/iQLz/rQGCABoneVmVhWR3RS7E53N6qvhtqGiK8ev0='; ",
+    "style-src 'sha256-to95fbBC8hHlBRQAQ/i5NfwqxtTalztBdqrcoRJo0Ho='; ",
     "script-src 'sha256-94Cug6TqwGUc8j8qgJEj3R3Q1NJDXINBNkEM23ka4FY='"
 );
 
@@ -102,7 +102,7 @@ fn tiles(report: &Value) -> String {
         ("answered", number(&requests["total"]).to_string()),
         ("connections", of(connections, "open", "limit")),
         ("tunnels", of(connections, "tunnels", "tunnel_limit")),
-        ("open to the application", number(&connections["application_open"]).to_string()),
+        ("to the application", number(&connections["application_open"]).to_string()),
         ("content in memory", size(number(&spool["memory_bytes"]))),
         ("content in files", size(number(&spool["disk_bytes"]))),
         ("waited for a place", number(&requests["queued_total"]).to_string()),

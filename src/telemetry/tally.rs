@@ -125,7 +125,8 @@ impl Tally {
             Some(code) => code != Code::ClientLeft,
             None => record.status >= 500,
         };
-        if is_mishap && way != Way::Probe {
+        // Whoever asks for the status without its token must not push out what matters.
+        if is_mishap && !matches!(way, Way::Probe | Way::Status) {
             self.keep(record);
         }
     }
@@ -226,7 +227,8 @@ mod tests {
         tally.count(&record(200, "/"), second);
         tally.count(&Record { is_asset: true, ..record(304, "/a.css") }, second);
         tally.count(&Record { probe: Some("health"), ..record(503, "/healthz") }, second);
-        tally.count(&Record { is_status: true, ..record(200, "/s") }, second);
+        let status = Record { is_status: true, ..record(401, "/s") };
+        tally.count(&Record { code: Some(Code::StatusToken), ..status }, second);
         tally.count(&Record { client: None, ..record(400, "/") }, second);
         // Nobody's status.
         tally.count(&record(0, "/"), second);
@@ -234,11 +236,11 @@ mod tests {
         let classes = tallied.ways.each_ref().map(|it| it.classes);
         assert_eq!(
             classes,
-            [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0]]
+            [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0]]
         );
         assert_eq!(tallied.ways[0].total.count(), 2);
         assert_eq!(tallied.first_byte.count(), 0, "the application never answered");
-        assert!(tallied.mishaps.is_empty(), "a probe is none");
+        assert!(tallied.mishaps.is_empty(), "neither a probe nor who has no token is one");
     }
 
     #[test]

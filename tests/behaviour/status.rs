@@ -140,7 +140,7 @@ fn a_default_socket_that_cannot_be_had_is_a_warning_and_a_chosen_one_an_error() 
     let application = Application::ok();
     let long = fresh_directory().join("a".repeat(100));
     fs::create_dir(&long).unwrap();
-    // A name of 107 bytes is the longest; the test's own directory is replaced by this one.
+    // The path of a unix socket has 107 bytes.
     let within = [("TMPDIR", long.to_str().unwrap())];
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_forebay"));
     command.args(["proxy", "--upstream", application.address(), "--listen", "127.0.0.1:0"]);
@@ -262,10 +262,9 @@ fn the_status_is_there_while_the_application_is_not_and_while_forebay_stops() {
     assert_eq!(report["start"]["limit_seconds"], 230.0);
     assert!(report["start"]["share"].as_f64().unwrap() < 0.5);
     assert!(report["reason"].is_string());
-    // Somebody is held, so that the stop takes a while.
+    // A request that is not answered, so that the stop takes a while.
     let _application = Application::on_unix(&path, |visit| {
         visit.head();
-        Application::ok();
         visit.rest();
     });
     let mut open = forebay.connect();
