@@ -17,7 +17,7 @@ use forebay::app::{self, End};
 use forebay::config::{Config, Environment, Faults, Flags, Need};
 use forebay::launch::Variables;
 use forebay::site::{self, Given};
-use forebay::{demo, explain, precompress};
+use forebay::{demo, explain, follow, precompress};
 
 /// Everything that ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,8 @@ enum Failure {
     Explain(#[from] explain::Error),
     #[error(transparent)]
     Precompress(#[from] precompress::Error),
+    #[error(transparent)]
+    Follow(#[from] follow::Error),
     #[error("cannot read {path}")]
     Read { path: String, source: io::Error },
     #[error("cannot write to standard output")]
@@ -42,7 +44,7 @@ impl Failure {
     /// 2 where the command line or a setting is at fault, else 1.
     fn code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Read { .. } => 2,
+            Self::Settings(_) | Self::Read { .. } | Self::Follow(_) => 2,
             Self::Explain(why) if why.is_the_requests_fault() => 2,
             Self::Precompress(why) if why.is_the_command_lines_fault() => 2,
             Self::App(why) => why.code(),
@@ -57,6 +59,7 @@ impl Failure {
             Self::Site(why) => why.mend(),
             Self::Explain(why) => Some(why.mend()),
             Self::Precompress(why) => Some(why.mend()),
+            Self::Follow(why) => Some(why.mend()),
             Self::Read { .. } => Some("name a file that holds one raw request".to_owned()),
             // Each fault brings its own.
             Self::Settings(_) | Self::Write(_) => None,
@@ -135,6 +138,15 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
                 precompress::End::OutOfOrder => ExitCode::FAILURE,
             })
         }
+        Some(("status", matches)) => {
+            let settings = cli::follow(matches, &environment, io::stdout().is_terminal());
+            let found = follow::found(&environment);
+            let end = follow::run(&settings, &found, &mut print)?;
+            Ok(match end {
+                follow::End::Good => ExitCode::SUCCESS,
+                follow::End::Bad => ExitCode::FAILURE,
+            })
+        }
         Some(("explain", matches)) => explain_request(matches, &environment),
         Some(("config", matches)) => {
             let (flags, command) = (cli::flags(matches), cli::words(matches));
@@ -208,9 +220,16 @@ fn code_of(end: End) -> ExitCode {
 }
 
 fn say(text: &str) -> Result<(), Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
+    match print(text) {
         // `forebay config | head` is no failure.
         Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(Failure::Write),
     }
+}
+
+/// Writes to standard output at once.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }

@@ -3,7 +3,11 @@
 //! Owns: threads, runtimes, the two orders.
 //! Must not know: how any part works. It holds no decision of its own.
 
+mod look;
+mod own;
+mod parts;
 mod signals;
+mod timeline;
 pub mod turns;
 
 use std::io;
@@ -18,19 +22,18 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use crate::admin;
 use crate::config::Config;
 use crate::launch;
-use crate::proxy::assets::{Assets, Keeper};
+use crate::proxy::Witness;
+use crate::proxy::assets::Keeper;
 use crate::proxy::body::Reporter;
-use crate::proxy::compress::Compressor;
-use crate::proxy::intake::Intake;
 use crate::proxy::listen::{self, Colleague, HANDED_LIMIT, Handed, Share};
-use crate::proxy::normalise::Normaliser;
-use crate::proxy::upstream::{Asker, Common, Upstream};
-use crate::proxy::{Gateway, Witness};
+use crate::proxy::upstream::{Asker, Common};
 use crate::readiness::{Phase, Reason};
 use crate::supervise::{self, Crew, Program, Role, Sink};
 use crate::telemetry::{self, Counters, Output};
+use parts::Shared;
 use signals::Order;
 
 pub use signals::Signals;
@@ -56,6 +59,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The admin address that was chosen cannot be had.
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
     /// The children cannot go on.
     #[error(transparent)]
     Children(#[from] supervise::Error),
@@ -65,7 +71,7 @@ impl Error {
     /// The exit code: that of the child, where it is one's fault.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Listen { .. } | Self::System { .. } => 1,
+            Self::Listen { .. } | Self::System { .. } | Self::Admin(_) => 1,
             Self::Children(why) => why.code(),
         }
     }
@@ -83,6 +89,7 @@ impl Error {
             Self::Listen { .. } => {
                 "set --listen to an address of this machine and a port of 1024 or above".to_owned()
             }
+            Self::Admin(why) => why.mend(),
             Self::Children(why) => why.mend(),
             Self::System { .. } => "raise the limits of the container (ulimit, pids)".to_owned(),
         }
@@ -96,17 +103,6 @@ pub enum End {
     Drained,
     /// Connections were cut, at the drain deadline or by a second signal.
     Cut,
-}
-
-/// The parts that all data threads share.
-#[derive(Debug)]
-struct Shared {
-    normaliser: Arc<Normaliser>,
-    common: Common,
-    assets: Arc<Assets>,
-    compressor: Arc<Compressor>,
-    reporter: Reporter,
-    witness: Option<Arc<Witness>>,
 }
 
 /// Runs `forebay proxy` until it is told to stop.
@@ -156,20 +152,18 @@ fn run_with(
     telemetry::install(config.log, &output);
     let control = runtime()?;
     let reporter = Reporter { output, log: config.log, counters: Arc::new(Counters::new()) };
-    let shared = Shared {
-        normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
-        common: Common::new(config.queue, config.spool.clone()),
-        assets: Arc::new(Assets::new(config.assets.clone())),
-        compressor: Arc::new(Compressor::new(config.compress)),
-        reporter,
-        witness,
-    };
-    config.announce(listener.local_addr().unwrap_or(config.listen));
+    let shared = Shared::new(config, reporter, witness);
+    let listening = listener.local_addr().unwrap_or(config.listen);
+    config.announce(listening);
     announce();
+    let door = admin::open(&config.admin, listening.port())?;
     let finished = start_threads(config, &shared, listener)?;
     let end = control.block_on(async {
         let signals = signals.map_or_else(|| Signals::catch(false), Ok);
         let signals = signals.map_err(|source| Error::System { what: "signal handler", source })?;
+        if let Some(door) = &door {
+            tokio::spawn(admin::serve(door, shared.look.clone()));
+        }
         attend(config, &shared, finished, (programs, release, signals)).await
     });
     tell_the_end(&shared, end.as_ref().is_ok_and(|end| *end == End::Drained));
@@ -222,10 +216,10 @@ fn start_threads(
         let (sender, handed) = mpsc::channel(HANDED_LIMIT);
         let open = Arc::new(AtomicU64::new(0));
         colleagues.push(Colleague { sender, open: Arc::clone(&open) });
-        let share = share(config, shared, open);
+        let share = shared.share(config, open);
         start_thread(finished.clone(), Job::TakeOver(handed), share)?;
     }
-    let share = share(config, shared, Arc::new(AtomicU64::new(0)));
+    let share = shared.share(config, Arc::new(AtomicU64::new(0)));
     let job = Job::Accept(listener, config.connection_limit, colleagues);
     start_thread(finished, job, share)?;
     Ok(all_finished)
@@ -259,23 +253,6 @@ fn start_thread(finished: mpsc::Sender<()>, job: Job, share: Share) -> Result<()
         .map_err(|source| Error::System { what: "data thread", source })
 }
 
-fn share(config: &Config, shared: &Shared, open: Arc<AtomicU64>) -> Share {
-    let gateway = Gateway {
-        normaliser: Arc::clone(&shared.normaliser),
-        routes: Arc::new(config.routes.clone()),
-        probes: config.probes,
-        assets: Arc::clone(&shared.assets),
-        intake: Intake::new(config.intake.clone(), Arc::clone(&shared.common.stores)),
-        upstream: Arc::new(Upstream::new(config.upstream.clone(), shared.common.clone())),
-        send_file: Arc::new(config.send_file.clone()),
-        compressor: Arc::clone(&shared.compressor),
-        readiness: Arc::clone(&shared.common.readiness),
-        reporter: shared.reporter.clone(),
-        witness: shared.witness.clone(),
-    };
-    Share { gateway: Arc::new(gateway), settings: config.connection, open }
-}
-
 /// Finds out readiness, and keeps the children, until a signal comes or a child is lost; then drains.
 async fn attend(
     config: &Config,
@@ -291,10 +268,11 @@ async fn attend(
     let mut crew = if programs.is_empty() {
         Crew::nobody()
     } else {
-        let turn = turns::turn(release, Arc::clone(readiness));
-        Crew::start(programs, turn, config.supervise, sink)?
+        let turn = turns::turn(release, Arc::clone(readiness), Arc::clone(&shared.release));
+        Crew::start(programs, turn, config.supervise, (sink, Arc::clone(&shared.roster)))?
     };
-    // It ends with the runtime.
+    // These end with the runtime.
+    tokio::spawn(Arc::clone(&shared.timeline).follow(Arc::clone(readiness)));
     tokio::spawn(Keeper::new(Arc::clone(&shared.assets)).run());
     let (questions, upstream) = (config.questions.clone(), config.upstream.clone());
     let asker = Asker::new(questions, upstream, Arc::clone(&shared.common.pulse));

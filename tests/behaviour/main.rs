@@ -39,4 +39,6 @@ mod log;
 mod explain;
 mod config;
 mod demo;
+mod status;
+mod follow;
 mod tidy;

@@ -8,6 +8,7 @@ mod application;
 mod content;
 mod children;
 mod clients;
+mod status;
 
 use std::sync::LazyLock;
 
@@ -24,6 +25,8 @@ pub struct Setting {
     pub help: &'static str,
     /// Whether it may be given several times.
     pub repeats: bool,
+    /// Whether its text is shown to nobody.
+    pub is_secret: bool,
     /// The group in the help and in the README.
     pub group: &'static str,
 }
@@ -42,7 +45,7 @@ const fn one(
     default: &'static str,
     help: &'static str,
 ) -> Setting {
-    Setting { name, value, default, help, repeats: false, group }
+    Setting { name, value, default, help, repeats: false, is_secret: false, group }
 }
 
 const fn many(
@@ -51,13 +54,22 @@ const fn many(
     value: &'static str,
     help: &'static str,
 ) -> Setting {
-    Setting { name, value, default: "", help, repeats: true, group }
+    Setting { name, value, default: "", help, repeats: true, is_secret: false, group }
+}
+
+const fn secret(
+    group: &'static str,
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, value, default: "", help, repeats: false, is_secret: true, group }
 }
 
 /// Every setting.
 pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
     let lists = [platform::LIST, application::LIST, content::LIST, children::LIST, clients::LIST];
-    lists.concat()
+    [&lists[..], &[status::LIST]].concat().concat()
 });
 
 #[cfg(test)]

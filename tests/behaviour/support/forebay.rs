@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -146,7 +148,8 @@ impl Forebay {
     }
 
     fn begin(mut command: Command, directory: PathBuf) -> Self {
-        command.current_dir(&directory);
+        // Where its admin socket is put, so that it goes with the directory.
+        command.current_dir(&directory).env("XDG_RUNTIME_DIR", &directory);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Watched::<Log>::default());
@@ -167,6 +170,29 @@ impl Forebay {
     pub(crate) fn ready(self) -> Self {
         self.wait_for_line("ready", |line| line.contains("the application is ready"));
         self
+    }
+
+    /// One request to its admin socket, as raw bytes.
+    pub(crate) fn ask_admin(&self, request: &str) -> String {
+        let mut stream = UnixStream::connect(self.admin_socket()).unwrap();
+        stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Its report.
+    pub(crate) fn report(&self) -> Value {
+        let answer = self.ask_admin("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let (_, content) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(content).unwrap()
+    }
+
+    /// Its default admin socket.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        let user = std::fs::metadata(&self.directory).unwrap().uid();
+        self.directory.join(format!("forebay-{user}-{}.sock", self.address.port()))
     }
 
     /// The directory that it runs in.
