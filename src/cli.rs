@@ -14,6 +14,8 @@ use forebay::coding::Coding;
 use forebay::config::{Flags, SETTINGS};
 use forebay::precompress::{self, Effort, Purpose, Show, Skips};
 
+use crate::manual;
+
 /// The whole command line.
 pub(crate) fn command() -> Command {
     Command::new("forebay")
@@ -59,6 +61,7 @@ pub(crate) fn command() -> Command {
                 .after_help("Open the address that it prints. `curl` gets JSON."),
         ))
         .subcommand(compress())
+        .subcommands(manual::commands())
 }
 
 fn compress() -> Command {

@@ -4,6 +4,7 @@
 //! Must not know: HTTP.
 
 mod cli;
+mod manual;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -32,6 +33,8 @@ enum Failure {
     Explain(#[from] explain::Error),
     #[error(transparent)]
     Precompress(#[from] precompress::Error),
+    #[error(transparent)]
+    Manual(#[from] manual::Error),
     #[error("cannot read {path}")]
     Read { path: String, source: io::Error },
     #[error("cannot write to standard output")]
@@ -47,7 +50,7 @@ impl Failure {
             Self::Precompress(why) if why.is_the_command_lines_fault() => 2,
             Self::App(why) => why.code(),
             Self::Site(why) => why.code(),
-            Self::Explain(_) | Self::Precompress(_) | Self::Write(_) => 1,
+            Self::Explain(_) | Self::Precompress(_) | Self::Manual(_) | Self::Write(_) => 1,
         }
     }
 
@@ -57,6 +60,7 @@ impl Failure {
             Self::Site(why) => why.mend(),
             Self::Explain(why) => Some(why.mend()),
             Self::Precompress(why) => Some(why.mend()),
+            Self::Manual(why) => Some(why.mend()),
             Self::Read { .. } => Some("name a file that holds one raw request".to_owned()),
             // Each fault brings its own.
             Self::Settings(_) | Self::Write(_) => None,
@@ -153,6 +157,14 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             } else {
                 config.table()
             })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(("completions", matches)) => {
+            say(&manual::completions(cli::command(), matches))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(("man", matches)) => {
+            say(&manual::pages(cli::command(), matches)?)?;
             Ok(ExitCode::SUCCESS)
         }
         // clap requires one of the commands above.
