@@ -2,7 +2,7 @@
 # A throw-away PostgreSQL cluster that lives as long as standard input stays open.
 # Run by tests/e2e/support/database.rs; prints the directory of the cluster's socket once it answers.
 # The directory is below /tmp, because user postgres may not look into a checkout below /root, and
-# because the path of a unix socket has little room.
+# because the path of a unix socket has little room. POSTGRES_FLAGS are more flags for the server.
 set -eu
 
 fail() { echo "tests/e2e: $*" >&2; exit 1; }
@@ -34,6 +34,6 @@ trap '' INT TERM HUP
 as_owner "$bin/initdb" -D "$directory/data" -U postgres -A trust -E UTF8 --no-locale --no-sync >/dev/null
 as_owner "$bin/pg_ctl" -D "$directory/data" -l "$directory/log" -w -o "-k $directory \
     -c listen_addresses='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
-    -c max_connections=200" start >/dev/null || { cat "$directory/log" >&2; fail "PostgreSQL does not start"; }
+    -c max_connections=200 ${POSTGRES_FLAGS:-}" start >/dev/null || { cat "$directory/log" >&2; fail "PostgreSQL does not start"; }
 echo "$directory"
 cat >/dev/null
