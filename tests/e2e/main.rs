@@ -26,4 +26,5 @@ mod processes;
 mod keep_alive;
 mod chaos;
 mod demo;
+mod heroku;
 mod support;

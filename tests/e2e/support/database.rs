@@ -25,34 +25,46 @@ pub(crate) fn query(sql: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
-struct Cluster {
-    directory: String,
+/// A cluster, running.
+pub(crate) struct Cluster {
+    /// Where its socket is; it goes away with the cluster.
+    pub(crate) directory: String,
     /// Its standard input closes with this process, and that ends the cluster.
     _leash: Child,
 }
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
-    let mut leash = Command::new("sh")
-        .arg(sources().join("support/postgres.sh"))
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut directory = String::new();
-    BufReader::new(leash.stdout.take().unwrap()).read_line(&mut directory).unwrap();
-    let directory = directory.trim_end().to_owned();
-    assert!(Path::new(&directory).is_dir(), "PostgreSQL did not start; its words are above");
-    prepare(&directory);
-    Cluster { directory, _leash: leash }
+    let cluster = Cluster::start("");
+    prepare(&cluster.directory, "postgres");
+    cluster
 });
 
-fn prepare(directory: &str) {
+impl Cluster {
+    /// A cluster with more flags for its server, with nothing in it.
+    pub(crate) fn start(flags: &str) -> Self {
+        let mut leash = Command::new("sh")
+            .arg(sources().join("support/postgres.sh"))
+            .env("POSTGRES_FLAGS", flags)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut directory = String::new();
+        BufReader::new(leash.stdout.take().unwrap()).read_line(&mut directory).unwrap();
+        let directory = directory.trim_end().to_owned();
+        assert!(Path::new(&directory).is_dir(), "PostgreSQL did not start; its words are above");
+        Self { directory, _leash: leash }
+    }
+}
+
+/// Makes the site's tables and what its tests rely on, in an empty database.
+pub(crate) fn prepare(directory: &str, name: &str) {
     let output = Command::new(python_program("python"))
         .args(["manage.py", "prepare"])
         .current_dir(sources().join("site"))
         .env_clear()
-        .envs([("PGHOST", directory), ("PGUSER", "postgres"), ("PGDATABASE", "postgres")])
+        .envs([("PGHOST", directory), ("PGUSER", "postgres"), ("PGDATABASE", name)])
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap();
