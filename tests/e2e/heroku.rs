@@ -271,7 +271,7 @@ fn a_restore_that_fails_leaves_the_target_as_it_was() {
     let dump = dumped(&tree, "c");
     let ran = moved(&["--dump", &dump, "--to", &azure.url(&name), "--yes"], "", None);
     assert_eq!(ran.code, Some(1), "{}", ran.text);
-    for part in ["the target is as it was", "view names depends on table", "mend:  drop"] {
+    for part in ["the target is as it was", "view public.names depends on table", "mend:  drop"] {
         assert!(ran.text.contains(part), "{part}: {}", ran.text);
     }
     assert_eq!(azure.ask(&name, "SELECT username FROM names"), "mallory");
