@@ -1,6 +1,6 @@
 # A Django site in a container of its own, for App Service, Container Apps or Kubernetes. Take it into
-# the site's repository as Dockerfile; requirements.txt has forebay and gunicorn, and a .dockerignore
-# keeps out what is no part of the site.
+# the site's repository as Dockerfile; requirements.txt has gunicorn and forebay's wheel, which
+# `deploy/build.sh wheel wheels` makes, and a .dockerignore keeps out what is no part of the site.
 #
 #   docker build --tag site .
 #   docker run --read-only --tmpfs /tmp --publish 8000:8000 --env-file .env site
@@ -8,6 +8,7 @@ FROM python:3.13-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 COPY requirements.txt ./
+COPY wheels wheels
 RUN pip install --no-cache-dir --requirement requirements.txt
 COPY . .
 # Static files are collected and compressed once, here, and served from memory.

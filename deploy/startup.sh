@@ -1,6 +1,6 @@
 #!/bin/sh
 # The Startup Command of a Django site on App Service (built-in Python image): `startup.sh`, with
-# `forebay` in requirements.txt. The platform runs it in the site's directory and environment.
+# forebay's wheel in requirements.txt. The platform runs it in the site's directory and environment.
 # Without anything of your own to do here, the Startup Command `forebay run` is all.
 set -eu
 
