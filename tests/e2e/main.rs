@@ -27,4 +27,6 @@ mod keep_alive;
 mod chaos;
 mod demo;
 mod heroku;
+mod deploy;
+mod packages;
 mod support;

@@ -33,6 +33,8 @@ MODELS = {
 }
 # Those of authorization have another form: learn.microsoft.com/azure/templates, roleAssignments.
 ROLE = {"roleDefinitionId", "principalId", "principalType"}
+# The value of a parameter, which is known only when it is deployed.
+PARAMETER = object()
 OF_EVERY_RESOURCE = {"name", "parent", "scope", "dependsOn"}
 
 
@@ -73,6 +75,8 @@ def choices(library, enum):
 def problems(library, annotation, value, variables, where):
     if isinstance(value, str) and value in variables:
         value = variables[value]
+        if value is PARAMETER:
+            return
     models = [name for name in re.findall(r"_models\.(\w+)", annotation)]
     listed = re.match(r"^(Optional\[)?(List|list)\[", annotation)
     if isinstance(value, list):
@@ -101,6 +105,8 @@ def problems(library, annotation, value, variables, where):
             yield f"{where}: true or false, where {annotation} is wanted"
     elif isinstance(value, int) and not re.search(r"int|float", annotation):
         yield f"{where}: a number, where {annotation} is wanted"
+    elif isinstance(value, str) and re.fullmatch(r"(Optional\[)?(bool|int|float)\]?", annotation):
+        yield f"{where}: a text, where {annotation} is wanted"
     elif isinstance(value, str) and models and models[0] in classes(library, "_enums"):
         if value not in choices(library, models[0]) and "$" not in value:
             yield f"{where}: `{value}` is none of {sorted(choices(library, models[0]))}"
@@ -139,7 +145,8 @@ def main(paths):
         parsed = pycep.BicepParser().parse(file_path=path)
         parts = ("parameters", "variables", "resources", "modules")
         declared = {name for part in parts for name in parsed.get(part) or {}}
-        variables = {name: it["value"] for name, it in (parsed.get("variables") or {}).items()}
+        variables = dict.fromkeys(parsed.get("parameters") or {}, PARAMETER)
+        variables |= {name: it["value"] for name, it in (parsed.get("variables") or {}).items()}
         complaints += [
             f"{path}: `{name}` is declared nowhere" for name in undeclared(path.read_text(), declared)
         ]
