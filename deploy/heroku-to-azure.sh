@@ -5,6 +5,7 @@
 # shellcheck disable=SC2154,SC2016  # split_url sets source_* and target_*; backquotes are for people
 set -eu
 export LC_ALL=C
+code=1
 
 usage() {
     cat <<'END'
@@ -38,7 +39,7 @@ fail() {
     printf 'error: %s\n' "$1" >&2
     [ -z "${3:-}" ] || printf '%s\n' "$3" | sed 's/^/cause: /' >&2
     printf 'mend:  %s\n' "$2" >&2
-    exit "${code:-1}"
+    exit "$code"
 }
 misused() { code=2 && fail "$1" "$2"; }
 say() { printf '%s\n' "$*"; }
@@ -357,16 +358,17 @@ queries() {
             ($1 == "table" ? "ONLY " : ""), $2
     }'
 }
+uncounted() { fail 'what the target has could not be counted' 'connect as the owner of its tables'; }
 script --schema-only --clean --if-exists --use-list="$work/wanted" |
-    sed -n 's/^DROP TABLE IF EXISTS \(.*\);$/table\t\1/p' >"$work/in-dump"
+    sed -n "s/^DROP TABLE IF EXISTS \(.*\);\$/table$tab\1/p" >"$work/in-dump"
 awk -F '\t' '{ name = $2; gsub(/\047/, "\047\047", name)
     printf "SELECT \047table\047, \047%s\047 WHERE to_regclass(\047%s\047) IS NOT NULL;\n", name, name }' \
-    "$work/in-dump" | ask_target >"$work/in-the-way"
-queries <"$work/in-the-way" | ask_target >"$work/doomed"
+    "$work/in-dump" | ask_target >"$work/in-the-way" || uncounted
+queries <"$work/in-the-way" | ask_target >"$work/doomed" || uncounted
 doomed_tables=$(awk 'END { print NR }' "$work/doomed")
 doomed_rows=$(awk -F '\t' '{ rows += $3 } END { printf "%.0f", rows }' "$work/doomed")
 others=$(ask_target -c "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p')
-    AND relnamespace::regnamespace::text !~ '^(pg_|information_schema)'")
+    AND relnamespace::regnamespace::text !~ '^(pg_|information_schema)'") || uncounted
 [ "$sessions" = 0 ] ||
     say "note:   $sessions other sessions use the target; the restore waits for what they hold: stop the site"
 
