@@ -112,18 +112,20 @@ fn on_app_service_the_startup_command_is_all_that_is_set() {
     }
 }
 
-/// Expects a tool to pass a file of `deploy/`, and to complain of the same with a mistake in it.
-fn check(tool_and_flags: &[&str], file: &str, mistake: (&str, &str)) {
+/// Expects a tool to pass a file of `deploy/`, and to complain of the same with any of the mistakes.
+fn check(tool_and_flags: &[&str], file: &str, mistakes: &[(&str, &str)]) {
     let run = |path: &str| ran(tool(tool_and_flags[0]).args(&tool_and_flags[1..]).arg(path));
     let (done, text) = run(&deploy(file));
     assert!(done, "{file}: {text}");
     let sound = fs::read_to_string(deploy(file)).unwrap();
-    assert!(sound.contains(mistake.0), "{file} has no `{}`", mistake.0);
-    let tree = Tree::fresh();
     let name = Path::new(file).file_name().unwrap().to_str().unwrap();
-    tree.put(name, sound.replacen(mistake.0, mistake.1, 1));
-    let (done, text) = run(&tree.path(name));
-    assert!(!done, "{file} passes with `{}`: {text}", mistake.1);
+    let tree = Tree::fresh();
+    for (right, wrong) in mistakes {
+        assert!(sound.contains(right), "{file} has no `{right}`");
+        tree.put(name, sound.replacen(right, wrong, 1));
+        let (done, text) = run(&tree.path(name));
+        assert!(!done, "{file} passes with `{wrong}`: {text}");
+    }
 }
 
 #[test]
@@ -131,47 +133,49 @@ fn pipelines_keep_to_the_schemas_of_azure_and_github() {
     let schema = |name: &'static str| ["check-jsonschema", "--builtin-schema", name];
     let azure =
         [&schema("vendor.azure-pipelines")[..], &["--regex-variant", "nonunicode"]].concat();
-    check(&azure, "azure-pipelines.yml", ("- deployment: Deploy", "- deploymint: Deploy"));
+    check(&azure, "azure-pipelines.yml", &[("- deployment: Deploy", "- deploymint: Deploy")]);
     check(
         &schema("vendor.github-workflows"),
         "github-actions.yml",
-        ("runs-on: ubuntu", "runs-at: ubuntu"),
+        &[("runs-on: ubuntu", "runs-at: ubuntu")],
     );
 }
 
 #[test]
 fn the_compose_file_keeps_to_its_specification() {
     let compose = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec"];
-    check(&compose, "compose.yaml", ("read_only: true", "readonly: true"));
+    check(&compose, "compose.yaml", &[("read_only: true", "readonly: true")]);
 }
 
 #[test]
 fn kubernetes_knows_every_word_of_the_manifests() {
     let strict = ["kubernetes-validate", "--strict"];
-    check(&strict, "kubernetes/site.yaml", ("readOnlyRootFilesystem", "readOnlyRootFileSystem"));
-    check(&strict, "kubernetes/site.yaml", ("containerPort: 8000", "containerPort: http"));
+    let mistakes = [
+        ("readOnlyRootFilesystem", "readOnlyRootFileSystem"),
+        ("containerPort: 8000", "containerPort: http"),
+    ];
+    check(&strict, "kubernetes/site.yaml", &mistakes);
 }
 
 #[test]
 fn azure_s_models_have_every_property_of_the_bicep_files() {
     let checker = sources().join("support/check_bicep.py");
     let bicep = ["python", "-B", checker.to_str().unwrap()];
-    for mistake in [
+    let mistakes = [
         ("healthCheckPath: ", "healthPath: "),
         ("alwaysOn: true", "alwaysOn: 'true'"),
         ("'SystemAssigned'", "'SystemAsigned'"),
         ("plan.id", "plam.id"),
         ("reserved: true\n  }", "reserved: true\n"),
-    ] {
-        check(&bicep, "azure/main.bicep", mistake);
-    }
-    check(&bicep, "azure/container-app.bicep", ("targetPort: 8000", "targetPort: '8000'"));
+    ];
+    check(&bicep, "azure/main.bicep", &mistakes);
+    check(&bicep, "azure/container-app.bicep", &[("targetPort: 8000", "targetPort: '8000'")]);
 }
 
 #[test]
 fn images_are_built_from_sound_files_and_run_as_nobody_in_particular() {
     for file in ["Dockerfile", "site.Dockerfile"] {
-        check(&["hadolint", "--no-color"], file, ("WORKDIR /", "WORKDIR "));
+        check(&["hadolint", "--no-color"], file, &[("WORKDIR /", "WORKDIR ")]);
         let text = fs::read_to_string(deploy(file)).unwrap();
         let last_stage = text.rsplit("\nFROM ").next().unwrap();
         let user = last_stage.rsplit_once("\nUSER ").unwrap().1;
