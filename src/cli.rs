@@ -17,6 +17,8 @@ use forebay::follow::{self, Target, Until, Wanted};
 use forebay::precompress::{self, Effort, Purpose, Show, Skips};
 use forebay::status::Paint;
 
+use crate::manual;
+
 /// The whole command line.
 pub(crate) fn command() -> Command {
     Command::new("forebay")
@@ -63,6 +65,7 @@ pub(crate) fn command() -> Command {
                 .after_help("Open the address that it prints. `curl` gets JSON."),
         ))
         .subcommand(compress())
+        .subcommands(manual::commands())
 }
 
 fn compress() -> Command {

@@ -28,4 +28,7 @@ mod keep_alive;
 mod chaos;
 mod demo;
 mod status;
+mod heroku;
+mod deploy;
+mod packages;
 mod support;

@@ -111,11 +111,8 @@ fn a_site_without_a_procfile_is_found_and_so_are_other_servers_and_wrappers() {
 }
 
 #[test]
-fn over_a_unix_socket_gunicorn_knows_the_visitor_as_deploy_startup_sh_has_it() {
-    let script = include_str!("../../deploy/startup.sh");
-    let line = script.lines().find(|line| line.starts_with("exec ")).unwrap();
-    let (_, command) = line.split_once(" -- ").unwrap();
-    let command: Vec<_> = command.split(' ').collect();
+fn over_a_unix_socket_of_its_own_choice_gunicorn_knows_the_visitor() {
+    let command = ["gunicorn", "--proxy-protocol", "v2", "--workers", "2", "mysite.wsgi"];
     let socket = format!("unix:{}/run-{}.sock", database::directory(), fresh_number());
     let variables = [
         ("FOREBAY_UPSTREAM", socket.as_str()),

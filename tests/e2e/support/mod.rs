@@ -13,6 +13,7 @@ pub(crate) mod load;
 pub(crate) mod relay;
 pub(crate) mod random;
 pub(crate) mod tree;
+pub(crate) mod packages;
 pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, TcpListener};
