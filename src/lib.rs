@@ -4,7 +4,8 @@
 //! [`config`] is where settings come from; [`site`] is `forebay run`: [`launch`] finds out what to
 //! start, [`python`] what Django and gunicorn say, [`supervise`] keeps it running; [`app`] puts the
 //! parts together and takes them apart. [`explain`] shows what is done to a request, [`demo`] shows it
-//! in a browser, and [`telemetry`] says what happens. [`tls`] knows which servers are believed.
+//! in a browser, and [`telemetry`] says what happens. [`tls`] knows which servers are believed; [`postgres_tls`] is
+//! the leg from the machine's programs to a PostgreSQL server.
 //! [`precompress`] is a tool for build time. The binary is in `main.rs` and `cli.rs`.
 
 pub mod proxy;
@@ -12,6 +13,7 @@ pub mod code;
 pub mod coding;
 pub mod readiness;
 pub mod tls;
+pub mod postgres_tls;
 pub mod config;
 pub mod telemetry;
 pub mod supervise;

@@ -5,6 +5,7 @@
 
 mod fault;
 mod platform;
+mod postgres;
 mod process;
 mod read;
 mod setting;
@@ -20,9 +21,11 @@ use http::HeaderValue;
 
 pub use fault::{Fault, Faults, Trouble};
 pub use process::{Command, Process};
+pub use setting::postgres::GROUP as POSTGRES;
 pub use setting::{SETTINGS, Setting};
 pub use source::{Derived, Environment, Flags, Origin, Shown};
 
+use crate::postgres_tls;
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Platform};
 use crate::proxy::probe::Probes;
 use crate::proxy::route;
@@ -73,6 +76,8 @@ pub struct Config {
     pub essential: Vec<String>,
     /// The processes of `forebay run` that the file names.
     pub processes: Vec<Process>,
+    /// What the leg to a PostgreSQL server obeys, if one is named.
+    pub postgres: Option<postgres_tls::Settings>,
     /// What the log obeys.
     pub log: telemetry::Settings,
     shown: Vec<Shown>,
@@ -120,7 +125,9 @@ impl Config {
         for derived in derived {
             sources.default(derived.clone());
         }
-        let config = Self::build(&mut sources, platform, need);
+        let database_url = environment.get("DATABASE_URL").map(String::as_str);
+        let postgres = postgres::read(&mut sources, database_url);
+        let config = Self::build(&mut sources, platform, need, postgres);
         match config {
             Some(config) if sources.faults.is_empty() => {
                 Ok(Self { shown: sources.into_shown(), ..config })
@@ -130,7 +137,12 @@ impl Config {
     }
 
     /// Reads every setting, also after a fault, so that all faults are found.
-    fn build(sources: &mut Sources, platform: Platform, need: Need) -> Option<Self> {
+    fn build(
+        sources: &mut Sources,
+        platform: Platform,
+        need: Need,
+        postgres: Option<Option<postgres_tls::Settings>>,
+    ) -> Option<Self> {
         let listen = sources.read("listen", value::listen);
         let connection_limit = sources.read("connection-limit", value::count::<1, 1_000_000>);
         let threads = sources.read("threads", value::count::<1, 64>);
@@ -184,6 +196,7 @@ impl Config {
             supervise: supervise?,
             essential: essential?,
             processes: sources.processes.clone(),
+            postgres: postgres?,
             log: log?,
             shown: Vec::new(),
         })

@@ -8,6 +8,7 @@ mod application;
 mod content;
 mod children;
 mod clients;
+pub(super) mod postgres;
 
 use std::sync::LazyLock;
 
@@ -56,8 +57,15 @@ const fn many(
 
 /// Every setting.
 pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-    let lists = [platform::LIST, application::LIST, content::LIST, children::LIST, clients::LIST];
-    lists.concat()
+    [
+        platform::LIST,
+        application::LIST,
+        content::LIST,
+        children::LIST,
+        postgres::LIST,
+        clients::LIST,
+    ]
+    .concat()
 });
 
 #[cfg(test)]
