@@ -32,6 +32,8 @@ enum Failure {
     Explain(#[from] explain::Error),
     #[error(transparent)]
     Precompress(#[from] precompress::Error),
+    #[error("no PostgreSQL server is named")]
+    NoServer,
     #[error("cannot read {path}")]
     Read { path: String, source: io::Error },
     #[error("cannot write to standard output")]
@@ -42,7 +44,7 @@ impl Failure {
     /// 2 where the command line or a setting is at fault, else 1.
     fn code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Read { .. } => 2,
+            Self::Settings(_) | Self::Read { .. } | Self::NoServer => 2,
             Self::Explain(why) if why.is_the_requests_fault() => 2,
             Self::Precompress(why) if why.is_the_command_lines_fault() => 2,
             Self::App(why) => why.code(),
@@ -57,6 +59,9 @@ impl Failure {
             Self::Site(why) => why.mend(),
             Self::Explain(why) => Some(why.mend()),
             Self::Precompress(why) => Some(why.mend()),
+            Self::NoServer => Some(
+                "say --to example.postgres.database.azure.com, or set FOREBAY_POSTGRES".to_owned(),
+            ),
             Self::Read { .. } => Some("name a file that holds one raw request".to_owned()),
             // Each fault brings its own.
             Self::Settings(_) | Self::Write(_) => None,
@@ -115,6 +120,12 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
                 environment: &environment,
             };
             Ok(code_of(site::run(&given)?))
+        }
+        Some(("tunnel", matches)) => {
+            let flags = flags_for_people(matches, &environment);
+            let config = Config::load(flags, &environment, Need::NoUpstream)?;
+            let settings = config.postgres.as_ref().ok_or(Failure::NoServer)?;
+            Ok(code_of(app::run_tunnel(&config, settings)?))
         }
         Some(("demo", matches)) => {
             let flags = flags_for_people(matches, &environment);

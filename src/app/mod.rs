@@ -3,6 +3,8 @@
 //! Owns: threads, runtimes, the two orders.
 //! Must not know: how any part works. It holds no decision of its own.
 
+mod bind;
+mod leg;
 mod signals;
 
 use std::io;
@@ -11,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::Config;
 use crate::launch;
+use crate::postgres_tls::{self, Leg};
 use crate::proxy::assets::{Assets, Keeper};
 use crate::proxy::body::Reporter;
 use crate::proxy::compress::Compressor;
@@ -32,6 +34,8 @@ use crate::supervise::{self, Crew, Program, Role, Sink};
 use crate::telemetry::{self, Counters, Output};
 use signals::Order;
 
+pub use bind::bind;
+pub use leg::run as run_tunnel;
 pub use signals::Signals;
 
 /// Why forebay cannot run.
@@ -58,13 +62,16 @@ pub enum Error {
     /// The children cannot go on.
     #[error(transparent)]
     Children(#[from] supervise::Error),
+    /// There is no leg to the PostgreSQL server.
+    #[error(transparent)]
+    Postgres(#[from] postgres_tls::Error),
 }
 
 impl Error {
     /// The exit code: that of the child, where it is one's fault.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Listen { .. } | Self::System { .. } => 1,
+            Self::Listen { .. } | Self::System { .. } | Self::Postgres(_) => 1,
             Self::Children(why) => why.code(),
         }
     }
@@ -83,6 +90,7 @@ impl Error {
                 "set --listen to an address of this machine and a port of 1024 or above".to_owned()
             }
             Self::Children(why) => why.mend(),
+            Self::Postgres(why) => why.mend(),
             Self::System { .. } => "raise the limits of the container (ulimit, pids)".to_owned(),
         }
     }
@@ -115,7 +123,8 @@ struct Shared {
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
     let listener = bind(config)?;
-    run_with(config, witness, Site { listener, programs: vec![], announce: || {}, signals: None })
+    let site = Site { listener, programs: vec![], announce: || {}, signals: None, leg: None };
+    run_with(config, witness, site)
 }
 
 /// What `forebay run` has beside the proxy.
@@ -129,6 +138,8 @@ pub struct Site<A> {
     pub announce: A,
     /// The signals, if they are caught already.
     pub signals: Option<Signals>,
+    /// The leg to the PostgreSQL server: it serves before anything is started, and ends last.
+    pub leg: Option<Leg>,
 }
 
 /// Runs `forebay run` until it is told to stop, or a child that it needs is lost; no child is left
@@ -146,7 +157,7 @@ fn run_with(
     witness: Option<Arc<Witness>>,
     site: Site<impl FnOnce()>,
 ) -> Result<End, Error> {
-    let Site { listener, programs, announce, signals } = site;
+    let Site { listener, programs, announce, signals, leg } = site;
     let (output, writer) = Output::start(io::stdout())
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);
@@ -162,11 +173,14 @@ fn run_with(
     };
     config.announce(listener.local_addr().unwrap_or(config.listen));
     announce();
+    let leg = leg.map(Leg::start).transpose()?;
     let finished = start_threads(config, &shared, listener)?;
     let end = control.block_on(async {
         let signals = signals.map_or_else(|| Signals::catch(false), Ok);
         let signals = signals.map_err(|source| Error::System { what: "signal handler", source })?;
-        attend(config, &shared, finished, (programs, signals)).await
+        let end = attend(config, &shared, finished, (programs, signals)).await;
+        leg::end_last(leg).await;
+        end
     });
     tell_the_end(&shared, end.as_ref().is_ok_and(|end| *end == End::Drained));
     drop(writer);
@@ -181,29 +195,6 @@ fn runtime() -> Result<Runtime, Error> {
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|source| Error::System { what: "runtime", source })
-}
-
-/// Binds the public port; from then on the system takes connections, which wait until the data
-/// threads run. A restart must not wait for old connections to be forgotten.
-///
-/// # Errors
-///
-/// [`Error::Listen`].
-pub fn bind(config: &Config) -> Result<std::net::TcpListener, Error> {
-    let address = config.listen;
-    let bind = || {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
-        net::sockopt::set_socket_reuseaddr(&socket, true)?;
-        net::bind(&socket, &address)?;
-        net::listen(&socket, BACKLOG)?;
-        io::Result::Ok(socket.into())
-    };
-    bind().map_err(|source| {
-        let origin = config.origin_of("listen");
-        Error::Listen { address, origin, source }
-    })
 }
 
 /// Starts the data threads; the receiver ends when all of them have.
@@ -388,6 +379,3 @@ const RESERVE: Duration = Duration::from_secs(1);
 /// The threads of each runtime for what blocks: looking up names, reading and writing files. They end
 /// when they are idle. A share that hangs keeps one for each read that was given up.
 const BLOCKING_THREADS: usize = 128;
-
-/// Connections that the system may hold until they are accepted.
-const BACKLOG: i32 = 4096;

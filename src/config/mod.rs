@@ -127,22 +127,17 @@ impl Config {
         }
         let database_url = environment.get("DATABASE_URL").map(String::as_str);
         let postgres = postgres::read(&mut sources, database_url);
-        let config = Self::build(&mut sources, platform, need, postgres);
+        let config = Self::build(&mut sources, platform, need);
         match config {
             Some(config) if sources.faults.is_empty() => {
-                Ok(Self { shown: sources.into_shown(), ..config })
+                Ok(Self { postgres, shown: sources.into_shown(), ..config })
             }
             _ => Err(Faults(sources.faults)),
         }
     }
 
     /// Reads every setting, also after a fault, so that all faults are found.
-    fn build(
-        sources: &mut Sources,
-        platform: Platform,
-        need: Need,
-        postgres: Option<Option<postgres_tls::Settings>>,
-    ) -> Option<Self> {
+    fn build(sources: &mut Sources, platform: Platform, need: Need) -> Option<Self> {
         let listen = sources.read("listen", value::listen);
         let connection_limit = sources.read("connection-limit", value::count::<1, 1_000_000>);
         let threads = sources.read("threads", value::count::<1, 64>);
@@ -196,7 +191,7 @@ impl Config {
             supervise: supervise?,
             essential: essential?,
             processes: sources.processes.clone(),
-            postgres: postgres?,
+            postgres: None,
             log: log?,
             shown: Vec::new(),
         })

@@ -12,11 +12,11 @@ use super::value;
 use crate::postgres_tls::{self, Believed, Negotiation, PORT, Place, Target};
 use crate::postgres_tls::{socket_port, variables};
 
-/// Reads them; within, nothing where no server is named.
+/// Reads them; nothing where no server is named, or something is at fault.
 pub(super) fn read(
     sources: &mut Sources,
     database_url: Option<&str>,
-) -> Option<Option<postgres_tls::Settings>> {
+) -> Option<postgres_tls::Settings> {
     let server = sources.read_all("postgres", |text| target(text, database_url));
     let listen = sources.read_all("postgres-listen", place);
     let is_exposed = sources.read("postgres-exposed", value::switch);
@@ -41,13 +41,13 @@ pub(super) fn read(
     if is_all && files.is_empty() {
         sources.fault("postgres-ca-only", "name a file of roots with --postgres-ca");
     }
-    let Some(server) = server?.into_iter().next_back() else { return Some(None) };
+    let server = server?.into_iter().next_back()?;
     let own_name = names?.into_iter().next_back();
     let Some(name) = own_name.or_else(|| name(&server.host).ok()) else {
         sources.fault("postgres", "name the server's certificate with --postgres-server-name");
         return None;
     };
-    Some(Some(postgres_tls::Settings {
+    Some(postgres_tls::Settings {
         server,
         listen,
         believed: Believed { files, is_all },
@@ -56,7 +56,7 @@ pub(super) fn read(
         limit: limit?,
         connect_deadline: connect_deadline?,
         changes_variables: changes_variables?,
-    }))
+    })
 }
 
 /// `HOST`, `HOST:PORT` or `auto`.
