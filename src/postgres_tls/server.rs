@@ -79,18 +79,25 @@ impl Server {
             let (server, deadline) = (server.clone(), self.deadline);
             move |_| Trouble::Silent { server, what, deadline }
         };
-        if self.negotiation == Negotiation::Postgres {
+        let is_direct = self.negotiation == Negotiation::Direct;
+        if !is_direct {
             let ask = self.ask(&mut stream);
             timeout_at(end, ask).await.map_err(silent("its answer to the request for TLS"))??;
         }
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let agree = connector.connect(self.name.clone(), Wide::new(stream));
         let stream = timeout_at(end, agree).await.map_err(silent("the agreement on TLS"))?;
-        let stream =
-            stream.map_err(|why| Trouble::of_handshake(&server, &self.name.to_str(), why))?;
+        let stream = stream.map_err(|why| {
+            let why = Trouble::of_handshake(&server, &self.name.to_str(), why);
+            // As servers before version 17 answer.
+            if is_direct && matches!(why, Trouble::Ended { .. }) {
+                return Trouble::NotDirect { server: server.clone() };
+            }
+            why
+        })?;
         let agreed = stream.get_ref().1.alpn_protocol();
-        if self.negotiation == Negotiation::Direct && agreed != Some(ALPN) {
-            return Err(Trouble::NoAlpn { server });
+        if is_direct && agreed != Some(ALPN) {
+            return Err(Trouble::NotDirect { server });
         }
         Ok(stream)
     }

@@ -55,8 +55,8 @@ pub(super) enum Trouble {
     NotPostgres { server: String, byte: u8 },
     #[error("{server} sent {count} bytes in the clear where TLS was to begin (CVE-2021-23222)")]
     Injected { server: String, count: usize },
-    #[error("{server} does not agree on `postgresql` (ALPN) when TLS begins at once")]
-    NoAlpn { server: String },
+    #[error("{server} takes no TLS without a request before it, or no `postgresql` (ALPN)")]
+    NotDirect { server: String },
     #[error("{server} has a certificate that it issued itself, and that is no known root")]
     SelfSigned { server: String },
     #[error("the certificate of {server} comes from `{issuer}`, which leads to no known root")]
@@ -106,7 +106,7 @@ impl Trouble {
             return Self::TooOld { server };
         }
         if is_alpn {
-            return Self::NoAlpn { server };
+            return Self::NotDirect { server };
         }
         Self::Tls { server, source: tls }
     }
@@ -117,7 +117,7 @@ impl Trouble {
             return Self::Expired { server, since: format!(", {days} days ago") };
         }
         if let CertificateError::NotValidForNameContext { presented, .. } = bad {
-            let names = presented.iter().take(8).map(|it| format!("`{}`", plain(it)));
+            let names = presented.iter().take(8).map(|it| format!("`{}`", bare_name(it)));
             let names = match names.collect::<Vec<_>>().join(", ") {
                 none if none.is_empty() => "no name at all".to_owned(),
                 names => names,
@@ -176,7 +176,7 @@ impl Trouble {
             | Self::Http { .. }
             | Self::NotPostgres { .. }
             | Self::Injected { .. }
-            | Self::NoAlpn { .. }
+            | Self::NotDirect { .. }
             | Self::SelfSigned { .. }
             | Self::UnknownIssuer { .. }
             | Self::Expired { .. }
@@ -234,7 +234,7 @@ impl Trouble {
             Self::Injected { .. } => {
                 "somebody between here and the server writes into the connection: find out who"
             }
-            Self::NoAlpn { .. } => {
+            Self::NotDirect { .. } => {
                 "leave --postgres-negotiation at `postgres`: before version 17 no server can do else"
             }
             Self::SelfSigned { .. } | Self::UnknownIssuer { .. } => {
@@ -271,6 +271,12 @@ impl Trouble {
     pub(super) fn response(&self) -> Vec<u8> {
         message::error_response(self.sqlstate(), &format!("forebay: {}", self.words()), self.mend())
     }
+}
+
+/// A certificate's name as the library writes it, `DnsName("db")` or `IpAddress(10.0.0.4)`, bare.
+fn bare_name(text: &str) -> String {
+    let inner = text.split_once('(').and_then(|(_, it)| it.strip_suffix(')')).unwrap_or(text);
+    plain(inner.trim_matches('"'))
 }
 
 /// A text from a stranger without what a log or a terminal could take for more than text.
@@ -346,6 +352,10 @@ mod tests {
     fn a_certificates_names_are_told_without_what_is_no_text() {
         assert_eq!(plain("a\u{1b}[31m\nb"), "a?[31m?b");
         assert_eq!(plain(&"x".repeat(1000)).len(), 128);
+        for (text, bare) in [("DnsName(\"*.a.b\")", "*.a.b"), ("IpAddress(::1)", "::1"), ("a", "a")]
+        {
+            assert_eq!(bare_name(text), bare);
+        }
     }
 
     #[test]

@@ -35,7 +35,23 @@ key ca.key
 openssl req -new -x509 -key ca.key -subj '/CN=The Authority of the Tests' -days 30 -out ca.pem
 issue good 'DNS:localhost,IP:127.0.0.1' 30
 issue name 'DNS:db.example.com,DNS:*.example.net' 30
-issue expired 'DNS:localhost' -2
+issue expired 'DNS:localhost' 30
+# Only `openssl ca` can issue what has ended already.
+mkdir issued
+: >issued/index
+openssl ca -batch -config - -in expired.csr -cert ca.pem -keyfile ca.key -extfile expired.ext \
+    -startdate 20240101000000Z -enddate 20240201000000Z -out expired.pem 2>expired.log <<'CONFIGURATION'
+[ca]
+default_ca = authority
+[authority]
+new_certs_dir = issued
+database = issued/index
+rand_serial = yes
+default_md = sha256
+policy = anything
+[anything]
+commonName = supplied
+CONFIGURATION
 key self.key
 openssl req -new -x509 -key self.key -subj '/CN=localhost' -addext 'subjectAltName=DNS:localhost' \
     -days 30 -out self.pem
@@ -78,5 +94,5 @@ echo "$directory"
 while read -r line; do
     # shellcheck disable=SC2086  # a list of words
     as_owner "$bin/pg_ctl" -D "$directory/data" -l "$directory/log" -w $line >/dev/null
-    echo done
+    echo obeyed
 done
