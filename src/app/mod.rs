@@ -116,14 +116,15 @@ struct Shared {
     witness: Option<Arc<Witness>>,
 }
 
-/// Runs `forebay proxy` until it is told to stop.
+/// Runs `forebay proxy` until it is told to stop, with the PostgreSQL leg beside it if there is one.
 ///
 /// # Errors
 ///
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
     let listener = bind(config)?;
-    let site = Site { listener, programs: vec![], announce: || {}, signals: None, leg: None };
+    let leg = config.postgres.as_ref().map(Leg::bind).transpose()?;
+    let site = Site { listener, programs: vec![], announce: || {}, signals: None, leg };
     run_with(config, witness, site)
 }
 

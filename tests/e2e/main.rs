@@ -24,6 +24,7 @@ mod lifecycle;
 mod run;
 mod processes;
 mod keep_alive;
+mod postgres_tls;
 mod chaos;
 mod demo;
 mod support;
