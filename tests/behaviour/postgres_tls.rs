@@ -74,8 +74,8 @@ fn error(answer: &[u8]) -> [String; 3] {
     let length = u32::from_be_bytes(kind[1..].try_into().unwrap()) as usize;
     assert_eq!((kind[0], length), (b'E', answer.len() - 1), "{}", text(answer));
     let field = |kind: u8| {
-        let fields = rest.split(|byte| *byte == 0);
-        text(&fields.filter(|it| it.first() == Some(&kind)).last().unwrap()[1..])
+        let mut fields = rest.split(|byte| *byte == 0);
+        text(&fields.find(|it| it.first() == Some(&kind)).unwrap()[1..])
     };
     assert_eq!(field(b'S'), "FATAL");
     [field(b'C'), field(b'M'), field(b'H')]

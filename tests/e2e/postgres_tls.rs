@@ -114,7 +114,7 @@ fn a_server_that_is_not_believed_gets_nothing_and_the_client_is_told_why() {
     let flags = ["--postgres-ca", &cluster.authority(), "--postgres-server-name", "a.example.net"];
     Tunnel::with(&cluster, &flags).session(&["psycopg"]);
     // Version 15 has no TLS without a request before it.
-    if cluster.query("SHOW server_version_num") < "170000".to_owned() {
+    if cluster.query("SHOW server_version_num").parse::<u32>().unwrap() < 170_000 {
         let flags = [&flags[..], &["--postgres-negotiation", "direct"]].concat();
         let told = said(&Tunnel::with(&cluster, &flags));
         assert!(told.contains("takes no TLS without a request before it"), "{told}");
@@ -158,7 +158,7 @@ fn the_servers_own_limit_reaches_the_client_and_the_log() {
 #[test]
 fn djangos_migrations_and_its_requests_go_through_the_leg_of_forebay_run() {
     let cluster = Secure::start();
-    let procfile = "release: python manage.py migrate --run-syncdb
+    let procfile = "release: python manage.py migrate && python manage.py migrate --run-syncdb
 web: gunicorn mysite.wsgi --no-control-socket
 ";
     let port = cluster.port.to_string();
@@ -176,7 +176,11 @@ web: gunicorn mysite.wsgi --no-control-socket
     ];
     let mut site = Started::new(procfile, &[], &variables);
     site.wait_for("DATABASE_URL PGHOST PGPORT PGSSLMODE PGSSLROOTCERT", 1);
-    site.wait_for("the application is ready", 1);
+    // One after the other: each step has a deadline of its own.
+    for step in ["Applying sessions", "Creating table djstripe_account", "the application is ready"]
+    {
+        site.wait_for(step, 1);
+    }
     let tables = "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'djstripe_%'";
     assert!(cluster.query(tables).parse::<u32>().unwrap() > 20, "{}", cluster.query(tables));
     assert!(!site.written().contains("p%24x"), "no password in the log");

@@ -1,10 +1,11 @@
 //! PostgreSQL with TLS and an authority of its own, and the leg to it.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::Mutex;
 
 use super::process::Process;
@@ -16,6 +17,8 @@ pub(crate) struct Secure {
     pub(crate) port: u16,
     /// When the first closes, the cluster ends.
     leash: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    /// It ends by the leash.
+    _child: Child,
 }
 
 impl Secure {
@@ -36,7 +39,7 @@ impl Secure {
         output.read_line(&mut directory).unwrap();
         let directory = directory.trim_end().to_owned();
         assert!(Path::new(&directory).is_dir(), "PostgreSQL did not start; its words are above");
-        Self { directory, port, leash: Mutex::new((input, output)) }
+        Self { directory, port, leash: Mutex::new((input, output)), _child: child }
     }
 
     /// Has `pg_ctl` do something, such as `reload`.
@@ -53,7 +56,7 @@ impl Secure {
         let path = Path::new(&self.directory).join("settings");
         let mut text = fs::read_to_string(&path).unwrap();
         for (name, value) in settings {
-            text.push_str(&format!("{name} = '{value}'\n"));
+            writeln!(text, "{name} = '{value}'").unwrap();
         }
         fs::write(path, text).unwrap();
         self.control("restart -m immediate");
