@@ -202,11 +202,12 @@ impl Peer {
         // goes when it ends.
         let ticks = |time: CpuTime| time.user_ticks + time.system_ticks;
         let cpu = || self.process.as_ref().map_or(Ok(0), |it| it.cpu_time().map(ticks));
-        let mut place = format!("host=localhost port={} user=postgres dbname=postgres", self.port);
-        place += &match self.kind {
-            Kind::Libpq => format!(" sslmode=verify-full sslrootcert={}", cluster.authority()),
-            Kind::Stunnel | Kind::Forebay => " sslmode=disable".to_owned(),
+        let tls = match self.kind {
+            Kind::Libpq => format!("sslmode=verify-full sslrootcert={}", cluster.authority()),
+            Kind::Stunnel | Kind::Forebay => "sslmode=disable".to_owned(),
         };
+        let place =
+            format!("host=localhost port={} user=postgres dbname=postgres {tls}", self.port);
         let before = cpu()?;
         let begun = Instant::now();
         let count = if flags.is_empty() {
