@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 use forebay::coding::Coding;
-use forebay::config::{self, Environment, Flags, SETTINGS};
+use forebay::config::{self, Environment, Flags, POSTGRES, SETTINGS, Setting};
 use forebay::follow::{self, Target, Until, Wanted};
 use forebay::precompress::{self, Effort, Purpose, Show, Skips};
 use forebay::status::Paint;
@@ -66,6 +66,32 @@ pub(crate) fn command() -> Command {
         ))
         .subcommand(compress())
         .subcommands(manual::commands())
+        .subcommand(tunnel())
+}
+
+/// `--listen` and `--to` are other names of `--postgres-listen` and `--postgres`; of the other
+/// settings, those that have no meaning here are left out.
+fn tunnel() -> Command {
+    let own = |name: &str| match name {
+        "postgres" => Some(("to", "postgres")),
+        "postgres-listen" => Some(("listen", "postgres-listen")),
+        _ => None,
+    };
+    let has_meaning = |setting: &Setting| {
+        let is_of_the_leg = setting.group == POSTGRES && setting.name != "postgres-env";
+        is_of_the_leg || ["drain-deadline", "log", "log-level"].contains(&setting.name)
+    };
+    let command = Command::new("tunnel")
+        .about("Speaks TLS with a PostgreSQL server for programs that speak without")
+        .after_help(
+            "Example: forebay tunnel --listen 127.0.0.1:5432 \
+             --to example.postgres.database.azure.com\n\
+             `forebay run --postgres` does the same for the site that it starts.",
+        );
+    with_those_settings(command, has_meaning).mut_args(|arg| match own(arg.get_id().as_str()) {
+        Some((name, other)) => arg.long(name).visible_alias(other).help_heading("Where"),
+        None => arg,
+    })
 }
 
 fn compress() -> Command {
@@ -306,12 +332,17 @@ fn json() -> Arg {
 
 /// Adds a flag for every setting.
 fn with_settings(command: Command) -> Command {
+    with_those_settings(command, |_| true)
+}
+
+fn with_those_settings(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {
     let file = Arg::new("config-file")
         .long("config")
         .value_name("FILE")
         .help("The configuration file; forebay.toml when it is there [variable: FOREBAY_CONFIG]")
         .value_parser(value_parser!(PathBuf));
-    SETTINGS.iter().fold(command.arg(file), |command, setting| {
+    let wanted = SETTINGS.iter().filter(|setting| wanted(setting));
+    wanted.fold(command.arg(file), |command, setting| {
         let default = match setting.default {
             "" => String::new(),
             default => format!(" [default: {default}]"),
@@ -338,7 +369,8 @@ pub(crate) fn flags(matches: &ArgMatches) -> Flags {
     let mut flags =
         Flags { file: matches.get_one::<PathBuf>("config-file").cloned(), ..Flags::default() };
     for setting in SETTINGS.iter() {
-        if let Some(values) = matches.get_many::<String>(setting.name) {
+        // A command need not know all of them.
+        if let Ok(Some(values)) = matches.try_get_many::<String>(setting.name) {
             flags.settings.insert(setting.name, values.cloned().collect());
         }
     }

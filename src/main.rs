@@ -37,6 +37,8 @@ enum Failure {
     Follow(#[from] follow::Error),
     #[error(transparent)]
     Manual(#[from] manual::Error),
+    #[error("no PostgreSQL server is named")]
+    NoServer,
     #[error("cannot read {path}")]
     Read { path: String, source: io::Error },
     #[error("cannot write to standard output")]
@@ -47,7 +49,7 @@ impl Failure {
     /// 2 where the command line or a setting is at fault, else 1.
     fn code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Read { .. } | Self::Follow(_) => 2,
+            Self::Settings(_) | Self::Read { .. } | Self::Follow(_) | Self::NoServer => 2,
             Self::Explain(why) if why.is_the_requests_fault() => 2,
             Self::Precompress(why) if why.is_the_command_lines_fault() => 2,
             Self::App(why) => why.code(),
@@ -64,6 +66,9 @@ impl Failure {
             Self::Precompress(why) => Some(why.mend()),
             Self::Follow(why) => Some(why.mend()),
             Self::Manual(why) => Some(why.mend()),
+            Self::NoServer => Some(
+                "say --to example.postgres.database.azure.com, or set FOREBAY_POSTGRES".to_owned(),
+            ),
             Self::Read { .. } => Some("name a file that holds one raw request".to_owned()),
             // Each fault brings its own.
             Self::Settings(_) | Self::Write(_) => None,
@@ -113,6 +118,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match name {
         "run" => call.run(),
         "proxy" => call.proxy(),
+        "tunnel" => call.tunnel(),
         "demo" => call.demo(),
         "compress" => call.compress(),
         "status" => call.status(),
@@ -141,6 +147,12 @@ impl Call<'_> {
     fn proxy(self) -> Result<ExitCode, Failure> {
         let config = Config::load(self.flags(), self.environment, Need::Upstream)?;
         Ok(code_of(app::run(&config, None)?))
+    }
+
+    fn tunnel(self) -> Result<ExitCode, Failure> {
+        let config = Config::load(self.flags_for_people(), self.environment, Need::NoUpstream)?;
+        let settings = config.postgres.as_ref().ok_or(Failure::NoServer)?;
+        Ok(code_of(app::run_tunnel(&config, settings)?))
     }
 
     fn demo(self) -> Result<ExitCode, Failure> {

@@ -3,6 +3,8 @@
 //! Owns: threads, runtimes, the two orders.
 //! Must not know: how any part works. It holds no decision of its own.
 
+mod bind;
+mod leg;
 mod look;
 mod own;
 mod parts;
@@ -16,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::admin;
 use crate::config::Config;
 use crate::launch;
+use crate::postgres_tls::{self, Leg};
 use crate::proxy::Witness;
 use crate::proxy::assets::Keeper;
 use crate::proxy::body::Reporter;
@@ -36,6 +38,8 @@ use crate::telemetry::{self, Counters, Output};
 use parts::Shared;
 use signals::Order;
 
+pub use bind::bind;
+pub use leg::run as run_tunnel;
 pub use signals::Signals;
 
 /// Why forebay cannot run.
@@ -65,13 +69,16 @@ pub enum Error {
     /// The children cannot go on.
     #[error(transparent)]
     Children(#[from] supervise::Error),
+    /// There is no leg to the PostgreSQL server.
+    #[error(transparent)]
+    Postgres(#[from] postgres_tls::Error),
 }
 
 impl Error {
     /// The exit code: that of the child, where it is one's fault.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Listen { .. } | Self::System { .. } | Self::Admin(_) => 1,
+            Self::Listen { .. } | Self::System { .. } | Self::Admin(_) | Self::Postgres(_) => 1,
             Self::Children(why) => why.code(),
         }
     }
@@ -91,6 +98,7 @@ impl Error {
             }
             Self::Admin(why) => why.mend(),
             Self::Children(why) => why.mend(),
+            Self::Postgres(why) => why.mend(),
             Self::System { .. } => "raise the limits of the container (ulimit, pids)".to_owned(),
         }
     }
@@ -105,15 +113,17 @@ pub enum End {
     Cut,
 }
 
-/// Runs `forebay proxy` until it is told to stop.
+/// Runs `forebay proxy` until it is told to stop, with the PostgreSQL leg beside it if there is one.
 ///
 /// # Errors
 ///
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
     let listener = bind(config)?;
+    let leg = config.postgres.as_ref().map(Leg::bind).transpose()?;
     let (programs, announce) = (vec![], || {});
-    run_with(config, witness, Site { listener, programs, release: None, announce, signals: None })
+    let site = Site { listener, programs, release: None, announce, signals: None, leg };
+    run_with(config, witness, site)
 }
 
 /// What `forebay run` has beside the proxy.
@@ -129,6 +139,8 @@ pub struct Site<A> {
     pub announce: A,
     /// The signals, if they are caught already.
     pub signals: Option<Signals>,
+    /// The leg to the PostgreSQL server: it serves before anything is started, and ends last.
+    pub leg: Option<Leg>,
 }
 
 /// Runs `forebay run` until it is told to stop, or a child that it needs is lost; no child is left
@@ -146,7 +158,7 @@ fn run_with(
     witness: Option<Arc<Witness>>,
     site: Site<impl FnOnce()>,
 ) -> Result<End, Error> {
-    let Site { listener, programs, release, announce, signals } = site;
+    let Site { listener, programs, release, announce, signals, leg } = site;
     let (output, writer) = Output::start(io::stdout())
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);
@@ -157,6 +169,7 @@ fn run_with(
     config.announce(listening);
     announce();
     let door = admin::open(&config.admin, listening.port())?;
+    let leg = leg.map(Leg::start).transpose()?;
     let finished = start_threads(config, &shared, listener)?;
     let end = control.block_on(async {
         let signals = signals.map_or_else(|| Signals::catch(false), Ok);
@@ -164,7 +177,9 @@ fn run_with(
         if let Some(door) = &door {
             tokio::spawn(admin::serve(door, shared.look.clone()));
         }
-        attend(config, &shared, finished, (programs, release, signals)).await
+        let end = attend(config, &shared, finished, (programs, release, signals)).await;
+        leg::end_last(leg).await;
+        end
     });
     tell_the_end(&shared, end.as_ref().is_ok_and(|end| *end == End::Drained));
     drop(writer);
@@ -179,29 +194,6 @@ fn runtime() -> Result<Runtime, Error> {
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|source| Error::System { what: "runtime", source })
-}
-
-/// Binds the public port; from then on the system takes connections, which wait until the data
-/// threads run. A restart must not wait for old connections to be forgotten.
-///
-/// # Errors
-///
-/// [`Error::Listen`].
-pub fn bind(config: &Config) -> Result<std::net::TcpListener, Error> {
-    let address = config.listen;
-    let bind = || {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
-        net::sockopt::set_socket_reuseaddr(&socket, true)?;
-        net::bind(&socket, &address)?;
-        net::listen(&socket, BACKLOG)?;
-        io::Result::Ok(socket.into())
-    };
-    bind().map_err(|source| {
-        let origin = config.origin_of("listen");
-        Error::Listen { address, origin, source }
-    })
 }
 
 /// Starts the data threads; the receiver ends when all of them have.
@@ -371,6 +363,3 @@ const RESERVE: Duration = Duration::from_secs(1);
 /// The threads of each runtime for what blocks: looking up names, reading and writing files. They end
 /// when they are idle. A share that hangs keeps one for each read that was given up.
 const BLOCKING_THREADS: usize = 128;
-
-/// Connections that the system may hold until they are accepted.
-const BACKLOG: i32 = 4096;

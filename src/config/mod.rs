@@ -5,6 +5,7 @@
 
 mod fault;
 mod platform;
+mod postgres;
 mod process;
 mod read;
 mod setting;
@@ -20,10 +21,12 @@ use http::HeaderValue;
 
 pub use fault::{Fault, Faults, Trouble};
 pub use process::{Command, Process};
+pub use setting::postgres::GROUP as POSTGRES;
 pub use setting::{SETTINGS, Setting};
 pub use source::{Derived, Environment, Flags, Origin, Shown};
 
 use crate::admin;
+use crate::postgres_tls;
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Platform};
 use crate::proxy::probe::Probes;
 use crate::proxy::route;
@@ -83,6 +86,8 @@ pub struct Config {
     pub status: status::Settings,
     /// What this instance is called among those of the site; nothing where nobody says.
     pub instance: Option<String>,
+    /// What the leg to a PostgreSQL server obeys, if one is named.
+    pub postgres: Option<postgres_tls::Settings>,
     /// What the log obeys.
     pub log: telemetry::Settings,
     shown: Vec<Shown>,
@@ -139,10 +144,12 @@ impl Config {
         for derived in derived {
             sources.default(derived.clone());
         }
+        let database_url = environment.get("DATABASE_URL").map(String::as_str);
+        let postgres = postgres::read(&mut sources, database_url);
         let config = Self::build(&mut sources, environment, platform, need);
         match config {
             Some(config) if sources.faults.is_empty() => {
-                Ok(Self { shown: sources.into_shown(), ..config })
+                Ok(Self { postgres, shown: sources.into_shown(), ..config })
             }
             _ => Err(Faults(sources.faults)),
         }
@@ -217,6 +224,7 @@ impl Config {
             admin,
             status,
             instance: platform::instance(environment),
+            postgres: None,
             log: log?,
             shown: Vec::new(),
         })

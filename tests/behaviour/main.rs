@@ -27,6 +27,7 @@ mod queue;
 mod hold;
 mod aborts;
 mod tunnel;
+mod postgres_tls;
 mod send_file;
 mod assets;
 mod compress;

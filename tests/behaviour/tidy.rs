@@ -56,6 +56,7 @@ fn uses_point_one_way() {
         ("tls", &[]),
         ("postgres", &["tls"]),
         ("release", &["postgres"]),
+        ("postgres_tls", &["tls"]),
         ("status", &["code", "telemetry"]),
         ("admin", &["status"]),
         ("follow", &["admin", "status", "tls"]),
@@ -63,7 +64,10 @@ fn uses_point_one_way() {
         ("supervise", &["readiness", "telemetry"]),
         ("python", &["telemetry"]),
         ("launch", &["python", "supervise", "telemetry"]),
-        ("config", &["admin", "postgres", "proxy", "release", "supervise", "telemetry"]),
+        (
+            "config",
+            &["admin", "postgres", "postgres_tls", "proxy", "release", "supervise", "telemetry"],
+        ),
         (
             "app",
             &[
@@ -71,6 +75,7 @@ fn uses_point_one_way() {
                 "config",
                 "launch",
                 "postgres",
+                "postgres_tls",
                 "proxy",
                 "readiness",
                 "release",
@@ -79,7 +84,7 @@ fn uses_point_one_way() {
                 "telemetry",
             ],
         ),
-        ("site", &["app", "config", "launch", "proxy", "python", "supervise"]),
+        ("site", &["app", "config", "launch", "postgres_tls", "proxy", "python", "supervise"]),
         ("explain", &["code", "config", "proxy", "readiness", "telemetry"]),
         ("demo", &["app", "config", "explain", "proxy"]),
     ];

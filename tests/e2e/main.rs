@@ -25,6 +25,7 @@ mod run;
 mod processes;
 mod release;
 mod keep_alive;
+mod postgres_tls;
 mod chaos;
 mod demo;
 mod status;

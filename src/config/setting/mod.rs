@@ -9,6 +9,7 @@ mod content;
 mod children;
 mod clients;
 mod status;
+pub(super) mod postgres;
 
 use std::sync::LazyLock;
 
@@ -68,8 +69,16 @@ const fn secret(
 
 /// Every setting.
 pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-    let lists = [platform::LIST, application::LIST, content::LIST, children::LIST, clients::LIST];
-    [&lists[..], &[status::LIST]].concat().concat()
+    let lists = [
+        platform::LIST,
+        application::LIST,
+        content::LIST,
+        children::LIST,
+        postgres::LIST,
+        clients::LIST,
+        status::LIST,
+    ];
+    lists.concat()
 });
 
 #[cfg(test)]
