@@ -12,6 +12,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use forebay::coding::Coding;
 use forebay::config::{Flags, SETTINGS};
+use forebay::doctor;
 use forebay::precompress::{self, Effort, Purpose, Show, Skips};
 
 /// The whole command line.
@@ -58,7 +59,50 @@ pub(crate) fn command() -> Command {
                 )
                 .after_help("Open the address that it prints. `curl` gets JSON."),
         ))
+        .subcommand(with_settings(doctor()))
         .subcommand(compress())
+}
+
+fn doctor() -> Command {
+    Command::new("doctor")
+        .about("Says what is wrong with the site of this directory, why it matters, how to mend it")
+        .arg(site_command())
+        .arg(
+            Arg::new("only")
+                .long("only")
+                .value_name("RULES")
+                .help("Looks at these rules only, as FD-10,FD-30")
+                .action(ArgAction::Append)
+                .value_delimiter(','),
+        )
+        .arg(
+            Arg::new("bundle")
+                .long("bundle")
+                .value_name("FILE")
+                .help("Writes all that was found out to a file for a support request, without secrets")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(
+            Arg::new("offline")
+                .long("offline")
+                .help("Connects to nobody and does not load the application")
+                .action(ArgAction::SetTrue),
+        )
+        .arg(json())
+        .after_help(
+            "Takes the flags and the COMMAND of `forebay run`, in the site's directory. Ends with 0 when \
+             all is in order (notes may be there), 1 when something is to be mended, 2 when it could not \
+             look. The README explains each rule.",
+        )
+}
+
+/// What the command line of `doctor` says.
+pub(crate) fn wish(matches: &ArgMatches) -> doctor::Wish {
+    doctor::Wish {
+        only: matches.get_many("only").into_iter().flatten().cloned().collect(),
+        is_offline: matches.get_flag("offline"),
+        bundle: matches.get_one::<PathBuf>("bundle").cloned(),
+    }
 }
 
 fn compress() -> Command {

@@ -4,7 +4,7 @@
 //! [`config`] is where settings come from; [`site`] is `forebay run`: [`launch`] finds out what to
 //! start, [`python`] what Django and gunicorn say, [`supervise`] keeps it running; [`app`] puts the
 //! parts together and takes them apart. [`explain`] shows what is done to a request, [`demo`] shows it
-//! in a browser, and [`telemetry`] says what happens. [`tls`] knows which servers are believed.
+//! in a browser, [`doctor`] looks for what is wrong, and [`telemetry`] says what happens. [`tls`] knows which servers are believed.
 //! [`precompress`] is a tool for build time. The binary is in `main.rs` and `cli.rs`.
 
 pub mod proxy;
@@ -21,4 +21,5 @@ pub mod app;
 pub mod site;
 pub mod explain;
 pub mod demo;
+pub mod doctor;
 pub mod precompress;

@@ -17,7 +17,7 @@ use forebay::app::{self, End};
 use forebay::config::{Config, Environment, Faults, Flags, Need};
 use forebay::launch::Variables;
 use forebay::site::{self, Given};
-use forebay::{demo, explain, precompress};
+use forebay::{demo, doctor, explain, precompress};
 
 /// Everything that ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,8 @@ enum Failure {
     Site(#[from] site::Error),
     #[error(transparent)]
     Explain(#[from] explain::Error),
+    #[error(transparent)]
+    Doctor(#[from] doctor::Error),
     #[error(transparent)]
     Precompress(#[from] precompress::Error),
     #[error("cannot read {path}")]
@@ -47,6 +49,7 @@ impl Failure {
             Self::Precompress(why) if why.is_the_command_lines_fault() => 2,
             Self::App(why) => why.code(),
             Self::Site(why) => why.code(),
+            Self::Doctor(why) => why.code(),
             Self::Explain(_) | Self::Precompress(_) | Self::Write(_) => 1,
         }
     }
@@ -55,6 +58,7 @@ impl Failure {
         match self {
             Self::App(why) => Some(why.mend()),
             Self::Site(why) => why.mend(),
+            Self::Doctor(why) => why.mend(),
             Self::Explain(why) => Some(why.mend()),
             Self::Precompress(why) => Some(why.mend()),
             Self::Read { .. } => Some("name a file that holds one raw request".to_owned()),
@@ -136,6 +140,22 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             })
         }
         Some(("explain", matches)) => explain_request(matches, &environment),
+        Some(("doctor", matches)) => {
+            let (flags, command) = (cli::flags(matches), cli::words(matches));
+            let given = Given {
+                flags: &flags,
+                command: &command,
+                variables: &variables,
+                environment: &environment,
+            };
+            let report = doctor::run(&given, &cli::wish(matches))?;
+            say(&if matches.get_flag("json") {
+                format!("{:#}\n", report.json())
+            } else {
+                report.text()
+            })?;
+            Ok(ExitCode::from(report.code()))
+        }
         Some(("config", matches)) => {
             let (flags, command) = (cli::flags(matches), cli::words(matches));
             let config = if matches.get_flag("run") || !command.is_empty() {

@@ -63,6 +63,10 @@ fn uses_point_one_way() {
         ("site", &["app", "config", "launch", "proxy", "python", "supervise"]),
         ("explain", &["code", "config", "proxy", "readiness", "telemetry"]),
         ("demo", &["app", "config", "explain", "proxy"]),
+        (
+            "doctor",
+            &["config", "launch", "proxy", "python", "site", "supervise", "telemetry", "tls"],
+        ),
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (path, text) in sources("src") {
