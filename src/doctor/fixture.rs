@@ -161,7 +161,7 @@ fn database() -> Database {
 }
 
 fn machine() -> Machine {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
     let disk = |purpose, path: &str| Disk {
         purpose,
         path: PathBuf::from(path),
@@ -199,5 +199,6 @@ pub(super) fn found(patient: &Patient) -> Vec<(&'static str, Severity)> {
 pub(super) fn words(patient: &Patient, id: &str) -> String {
     let rule = RULES.iter().find(|rule| rule.id == id).unwrap();
     let findings = (rule.check)(patient).unwrap();
-    findings.iter().map(|it| format!("{} {} {:?}", it.what, it.evidence, it.mend)).collect()
+    let words = findings.iter().map(|it| format!("{} {} {:?}", it.what, it.evidence, it.mend));
+    words.collect::<Vec<_>>().join("\n")
 }

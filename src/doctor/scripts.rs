@@ -93,7 +93,7 @@ pub(super) fn read(directory: &Path, environment: &Environment) -> Vec<Script> {
     for folder in ["", "bin", "deploy", "docker", "scripts"] {
         let entries = fs::read_dir(directory.join(folder)).into_iter().flatten().flatten();
         let found = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let found = found.filter(|name| name.ends_with(".sh") || name.starts_with("Dockerfile"));
+        let found = found.filter(|name| has_ending(name, "sh") || name.starts_with("Dockerfile"));
         let path = |name| if folder.is_empty() { name } else { format!("{folder}/{name}") };
         names.extend(found.map(path));
     }
@@ -109,6 +109,10 @@ pub(super) fn read(directory: &Path, environment: &Environment) -> Vec<Script> {
         .iter()
         .filter_map(|name| environment.get(*name).map(|text| Script::new(name, text)));
     files.chain(variables).collect()
+}
+
+fn has_ending(name: &str, ending: &str) -> bool {
+    Path::new(name).extension().is_some_and(|it| it == ending)
 }
 
 /// Files by their names, beside shell scripts and Dockerfiles.

@@ -77,13 +77,12 @@ pub(super) fn is_secret(name: &str) -> bool {
 /// Passwords inside a value: of a URL, and of `key=value` lists.
 fn inside(value: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for (_, rest) in value.split_once("://").into_iter() {
-        if let Some((credentials, _)) = rest.rsplit_once('@')
-            && let Some((_, password)) = credentials.split_once(':')
-        {
-            found.push(password.to_owned());
-            found.push(percent_decode_str(password).decode_utf8_lossy().into_owned());
-        }
+    if let Some((_, rest)) = value.split_once("://")
+        && let Some((credentials, _)) = rest.rsplit_once('@')
+        && let Some((_, password)) = credentials.split_once(':')
+    {
+        found.push(password.to_owned());
+        found.push(percent_decode_str(password).decode_utf8_lossy().into_owned());
     }
     for part in value.split([';', ' ', '&', '?', ',']) {
         if let Some((key, secret)) = part.split_once('=')

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 /// Settings beyond those that `forebay run` needs; none of them is a secret.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches in Django's settings")]
 pub struct Details {
     /// The version of Python.
     pub python: String,
@@ -42,6 +43,7 @@ pub struct Details {
 
 /// One of `DATABASES`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches in Django's settings")]
 pub struct Database {
     /// Its alias.
     pub alias: String,
@@ -76,7 +78,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Whether it is one of PostgreSQL, with or without PostGIS.
+    /// Whether it is one of PostgreSQL, with or without its geometry.
     pub fn is_postgres(&self) -> bool {
         ["postgresql", "postgis", "psycopg"].iter().any(|part| self.engine.contains(part))
     }

@@ -32,10 +32,11 @@ pub fn measure(question: &Question, deadline: Duration) -> Result<Loaded, Failur
     let arguments: Vec<_> = question.module.iter().map(OsString::from).collect();
     let script = child::Script { text: LOAD, arguments: &arguments, variables: &variables };
     let answer = child::ask(&question.interpreter, script, deadline, &AtomicBool::new(false))?;
-    let seconds = answer["seconds"].as_f64().unwrap_or_default();
+    let number = |name: &str| answer.get(name).cloned().unwrap_or_default();
+    let seconds = number("seconds").as_f64().unwrap_or_default();
     Ok(Loaded {
         time: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
-        peak_bytes: answer["peak_bytes"].as_u64().unwrap_or_default(),
+        peak_bytes: number("peak_bytes").as_u64().unwrap_or_default(),
     })
 }
 

@@ -14,6 +14,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
+#[expect(clippy::unnecessary_wraps, reason = "every check has this form")]
 fn check(patient: &Patient) -> Verdict {
     let Some(text) = patient.variable("GUNICORN_CMD_ARGS") else { return Ok(vec![]) };
     let options: Vec<_> = text.split_whitespace().filter(|word| word.starts_with('-')).collect();

@@ -1,4 +1,4 @@
-//! FD-64: settings that PgBouncer does not bear.
+//! FD-64: settings that a pooler does not bear.
 //!
 //! Owns: this rule.
 //! Must not know: how settings are read.

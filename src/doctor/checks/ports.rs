@@ -53,7 +53,10 @@ fn check(patient: &Patient) -> Verdict {
             found.push(Finding::new(Severity::Error, what, &evidence));
         }
     }
-    Ok(found)
+    match &patient.machine.listeners {
+        Err(why) if found.is_empty() => Err(why.clone()),
+        Ok(_) | Err(_) => Ok(found),
+    }
 }
 
 /// forebay itself, or a server that FD-40 tells.

@@ -41,7 +41,10 @@ fn check(patient: &Patient) -> Verdict {
             found.push(Finding::new(severity, what, script.cite(line)));
         }
     }
-    Ok(found)
+    match &patient.machine.listeners {
+        Err(why) if found.is_empty() => Err(why.clone()),
+        Ok(_) | Err(_) => Ok(found),
+    }
 }
 
 fn is_server(program: &str) -> bool {
@@ -62,8 +65,8 @@ fn binds(line: &str, port: u16) -> bool {
         return false;
     };
     // `pip install gunicorn`, `which gunicorn`.
-    let is_named = |word: &&str| ["install", "which", "pkill", "command"].contains(word);
-    if words.iter().take(place).any(|word| is_named(word)) {
+    let is_named = |word: &&str| -> bool ["install", "which", "pkill", "command"].contains(word);
+    if words.iter().take(place).any(is_named) {
         return false;
     }
     let arguments = words.get(place + 1..).unwrap_or_default();
