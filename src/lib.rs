@@ -4,7 +4,9 @@
 //! [`config`] is where settings come from; [`site`] is `forebay run`: [`launch`] finds out what to
 //! start, [`python`] what Django and gunicorn say, [`supervise`] keeps it running; [`app`] puts the
 //! parts together and takes them apart. [`explain`] shows what is done to a request, [`demo`] shows it
-//! in a browser, [`doctor`] looks for what is wrong, and [`telemetry`] says what happens. [`tls`] knows which servers are believed.
+//! in a browser, [`doctor`] looks for what is wrong, and [`telemetry`] says what happens. [`tls`] knows
+//! which servers are believed, [`postgres`] reaches the site's database, and [`release`] has one
+//! instance release for all.
 //! [`precompress`] is a tool for build time. The binary is in `main.rs` and `cli.rs`.
 
 pub mod proxy;
@@ -12,8 +14,10 @@ pub mod code;
 pub mod coding;
 pub mod readiness;
 pub mod tls;
+pub mod postgres;
 pub mod config;
 pub mod telemetry;
+pub mod release;
 pub mod supervise;
 pub mod python;
 pub mod launch;

@@ -36,6 +36,7 @@ impl Phase {
                 reason,
                 Reason::NotAsked
                     | Reason::Releasing
+                    | Reason::ReleasingElsewhere
                     | Reason::Loading
                     | Reason::NotListening
                     | Reason::Silent
@@ -64,6 +65,8 @@ pub enum Reason {
     NotAsked,
     /// The release command runs; the application is started afterwards.
     Releasing,
+    /// Another instance runs the release command of this site, and this one waits for it.
+    ReleasingElsewhere,
     /// Its process runs, and nothing listens at the upstream address.
     Loading,
     /// Nothing listens at the upstream address.
@@ -88,6 +91,7 @@ impl Reason {
         matches!(
             self,
             Self::Releasing
+                | Self::ReleasingElsewhere
                 | Self::Loading
                 | Self::Silent
                 | Self::Answered(_)
@@ -102,6 +106,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NotAsked => f.write_str("not asked yet"),
             Self::Releasing => f.write_str("the release command runs"),
+            Self::ReleasingElsewhere => f.write_str("another instance runs the release command"),
             Self::Loading => f.write_str("its process runs and does not listen yet"),
             Self::NotListening => f.write_str("nothing listens at the upstream address"),
             Self::Silent => f.write_str("it accepts connections and does not answer"),
@@ -173,9 +178,9 @@ impl Readiness {
                 }
                 Phase::Ready | Phase::Failed(_) => Phase::Failed(Reason::NotListening),
                 // Then nothing can, yet.
-                Phase::Starting(reason @ (Reason::Releasing | Reason::Loading)) => {
-                    Phase::Starting(*reason)
-                }
+                Phase::Starting(
+                    reason @ (Reason::Releasing | Reason::ReleasingElsewhere | Reason::Loading),
+                ) => Phase::Starting(*reason),
                 Phase::Starting(_) => Phase::Starting(Reason::NotListening),
             };
             // Asked here and not afterwards: the application may come back in between.
@@ -234,6 +239,7 @@ mod tests {
             Phase::Starting(Reason::NotAsked),
             Phase::Starting(Reason::Answered(500)),
             Phase::Starting(Reason::Releasing),
+            Phase::Starting(Reason::ReleasingElsewhere),
             Phase::Failed(Reason::Silent),
         ] {
             let readiness = Readiness::new();

@@ -4,6 +4,7 @@
 //! Must not know: how any part works. It holds no decision of its own.
 
 mod signals;
+pub mod turns;
 
 use std::io;
 use std::net::SocketAddr;
@@ -115,7 +116,8 @@ struct Shared {
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
     let listener = bind(config)?;
-    run_with(config, witness, Site { listener, programs: vec![], announce: || {}, signals: None })
+    let (programs, announce) = (vec![], || {});
+    run_with(config, witness, Site { listener, programs, release: None, announce, signals: None })
 }
 
 /// What `forebay run` has beside the proxy.
@@ -125,6 +127,8 @@ pub struct Site<A> {
     pub listener: std::net::TcpListener,
     /// What is to be started.
     pub programs: Vec<Program>,
+    /// With whom the release command takes turns, if there is one.
+    pub release: Option<turns::Wish>,
     /// Says what was found out before there was a log.
     pub announce: A,
     /// The signals, if they are caught already.
@@ -146,7 +150,7 @@ fn run_with(
     witness: Option<Arc<Witness>>,
     site: Site<impl FnOnce()>,
 ) -> Result<End, Error> {
-    let Site { listener, programs, announce, signals } = site;
+    let Site { listener, programs, release, announce, signals } = site;
     let (output, writer) = Output::start(io::stdout())
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);
@@ -166,7 +170,7 @@ fn run_with(
     let end = control.block_on(async {
         let signals = signals.map_or_else(|| Signals::catch(false), Ok);
         let signals = signals.map_err(|source| Error::System { what: "signal handler", source })?;
-        attend(config, &shared, finished, (programs, signals)).await
+        attend(config, &shared, finished, (programs, release, signals)).await
     });
     tell_the_end(&shared, end.as_ref().is_ok_and(|end| *end == End::Drained));
     drop(writer);
@@ -277,7 +281,7 @@ async fn attend(
     config: &Config,
     shared: &Shared,
     mut finished: mpsc::Receiver<()>,
-    (programs, mut signals): (Vec<Program>, Signals),
+    (programs, release, mut signals): (Vec<Program>, Option<turns::Wish>, Signals),
 ) -> Result<End, Error> {
     let sink = Sink { output: Arc::clone(&shared.reporter.output), format: config.log.format };
     let readiness = &shared.common.readiness;
@@ -287,7 +291,8 @@ async fn attend(
     let mut crew = if programs.is_empty() {
         Crew::nobody()
     } else {
-        Crew::start(programs, config.supervise, sink)?
+        let turn = turns::turn(release, Arc::clone(readiness));
+        Crew::start(programs, turn, config.supervise, sink)?
     };
     // It ends with the runtime.
     tokio::spawn(Keeper::new(Arc::clone(&shared.assets)).run());

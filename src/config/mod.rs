@@ -28,6 +28,7 @@ use crate::proxy::probe::Probes;
 use crate::proxy::route;
 use crate::proxy::upstream::{self, Questions, queue};
 use crate::proxy::{assets, compress, connection, intake, send_file, spool};
+use crate::release;
 use crate::supervise;
 use crate::telemetry;
 use source::Sources;
@@ -69,6 +70,8 @@ pub struct Config {
     pub questions: Questions,
     /// What children obey.
     pub supervise: supervise::Settings,
+    /// What the release lock obeys.
+    pub release: release::Settings,
     /// The processes without which `forebay run` ends, beside the web process.
     pub essential: Vec<String>,
     /// The processes of `forebay run` that the file names.
@@ -150,6 +153,7 @@ impl Config {
         let assets = read::assets(sources, routes.as_ref());
         let compress = read::compress(sources);
         let supervise = read::supervise(sources);
+        let release = read::release(sources);
         let essential = sources.read_all("essential", |text| Ok(text.to_owned()));
         let ready_interval = sources.read("ready-interval", value::deadline);
         let ready_deadline = sources.read("ready-deadline", value::deadline);
@@ -182,6 +186,7 @@ impl Config {
             },
             routes,
             supervise: supervise?,
+            release: release?,
             essential: essential?,
             processes: sources.processes.clone(),
             log: log?,

@@ -9,6 +9,7 @@ use http::HeaderName;
 
 use super::source::Sources;
 use super::{Need, value};
+use crate::postgres::Choice;
 use crate::proxy::assets::{self, Links, Missing, Rules};
 use crate::proxy::guard::{Deadlines, Limits};
 use crate::proxy::intake::{self, Buffering};
@@ -16,6 +17,7 @@ use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, S
 use crate::proxy::route::{self, AlwaysOn};
 use crate::proxy::upstream::{self, Address, queue};
 use crate::proxy::{compress, connection, proxy_protocol, send_file, spool, tunnel};
+use crate::release;
 use crate::supervise;
 use crate::telemetry::{self, Format};
 
@@ -144,6 +146,24 @@ pub(super) fn supervise(sources: &mut Sources) -> Option<supervise::Settings> {
         crash_limit: u32::try_from(crash_limit?).ok()?,
         crash_window: crash_window?,
         release_deadline: release_deadline?,
+    })
+}
+
+pub(super) fn release(sources: &mut Sources) -> Option<release::Settings> {
+    let choice = sources.read("release-lock", |text| {
+        Choice::parse(text).map_err(|why| {
+            format!("{why}: write `auto`, `off` or `postgres://user:password@host:5432/database`")
+        })
+    });
+    let deadline = sources.read("release-lock-deadline", value::deadline);
+    let id = sources.read_all("release-id", |text| {
+        let is_sound = !text.is_empty() && text.len() <= 200 && !text.contains(char::is_control);
+        if is_sound { Ok(text.to_owned()) } else { Err("write 1 to 200 characters".to_owned()) }
+    });
+    Some(release::Settings {
+        choice: choice?,
+        id: id?.into_iter().next_back(),
+        deadline: deadline?,
     })
 }
 

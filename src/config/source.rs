@@ -84,8 +84,19 @@ pub struct Shown {
 impl Shown {
     /// The texts as one.
     pub fn value(&self) -> String {
-        if self.values.is_empty() { "-".to_owned() } else { self.values.join(", ") }
+        if self.values.is_empty() {
+            return "-".to_owned();
+        }
+        let texts: Vec<_> =
+            self.values.iter().map(|text| without_secret(self.name, text)).collect();
+        texts.join(", ")
     }
+}
+
+/// A text as it may be shown: where it can hold a password, not at all.
+fn without_secret(name: &str, text: &str) -> String {
+    let is_secret = name == "release-lock" && text.contains([':', '@']);
+    if is_secret { "[redacted]".to_owned() } else { text.to_owned() }
 }
 
 /// All settings with their texts, and the faults found so far.
@@ -186,7 +197,7 @@ impl Sources {
                     self.faults.push(Fault {
                         setting: name.to_owned(),
                         origin: shown.origin.to_string(),
-                        trouble: Trouble::Text(text.clone()),
+                        trouble: Trouble::Text(without_secret(name, text)),
                         mend: why,
                     });
                 }

@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::app::turns::Wish as ReleaseWish;
 use crate::app::{self, End, Signals};
 use crate::config::{self, Config, Derived, Environment, Faults, Flags, Need, Origin};
 use crate::launch::{self, Command, Launch, Place, Variables, Wish};
 use crate::proxy::proxy_protocol::Version;
 use crate::proxy::upstream::Address;
 use crate::python::{Failure, django, gunicorn};
-use crate::supervise::Program;
+use crate::supervise::{Program, Role};
 
 pub use tell::{Misfit, misfits};
 pub use view::{View, static_files, view};
@@ -87,8 +88,9 @@ pub fn run(given: &Given<'_>) -> Result<End, Error> {
     let Some(answers) = answers else { return Ok(End::Drained) };
     let site = draft.conclude(given, answers)?;
     let (programs, announce) = (site.programs(), || site.announce());
+    let release = site.release(&programs, given.environment);
     let signals = Some(signals);
-    Ok(app::run_site(&site.config, app::Site { listener, programs, announce, signals })?)
+    Ok(app::run_site(&site.config, app::Site { listener, programs, release, announce, signals })?)
 }
 
 /// The settings that [`run`] would run with.
@@ -220,6 +222,19 @@ impl Site {
             Version::V2 => "v2",
         });
         self.launch.programs(&place, version)
+    }
+
+    /// With whom the release command takes turns, where there is one.
+    fn release(&self, programs: &[Program], environment: &Environment) -> Option<ReleaseWish> {
+        let command = programs.iter().find(|program| program.role == Role::Release)?;
+        let places = &self.config.assets.places;
+        Some(ReleaseWish {
+            settings: self.config.release.clone(),
+            release_deadline: self.config.supervise.release_deadline,
+            variables: environment.clone(),
+            command: command.written.clone(),
+            collected: places.iter().map(|place| place.directory.clone()).collect(),
+        })
     }
 
     /// Says what was found out.

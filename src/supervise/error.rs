@@ -30,6 +30,16 @@ pub enum Error {
         /// What it said last.
         lines: Vec<String>,
     },
+    /// Nobody can say whether the release command is to run.
+    #[error("the release command `{command}` did not run")]
+    NoTurn {
+        /// The command.
+        command: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What to do next.
+        mend: String,
+    },
     /// The release command took too long.
     #[error("the release command `{command}` took longer than --release-deadline{}", told(lines))]
     ReleaseDeadline {
@@ -61,7 +71,7 @@ impl Error {
         match self {
             Self::NotStarted { source, .. } => code_of(source),
             Self::Release { exit, .. } | Self::Dying { exit, .. } => exit.code(),
-            Self::ReleaseDeadline { .. } | Self::NoHandler(_) => 1,
+            Self::NoTurn { .. } | Self::ReleaseDeadline { .. } | Self::NoHandler(_) => 1,
         }
     }
 
@@ -73,6 +83,7 @@ impl Error {
                  its first line is not: make the virtual environment anew"
             }
             Self::NotStarted { .. } => "make the program executable",
+            Self::NoTurn { mend, .. } => mend,
             Self::Release { .. } | Self::Dying { .. } => "see what it wrote, in the log above",
             Self::ReleaseDeadline { .. } => "raise --release-deadline, or see what it waits for",
             Self::NoHandler(_) => "raise the limits of the container (ulimit, pids)",

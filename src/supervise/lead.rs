@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::child::{self, Child};
 use super::plan::{Lives, Next};
 use super::reaper::Reaper;
+use super::turn::{Refused, Turn, Verdict};
 use super::{Error, Exit, Program, Role, Settings, Sink, Stage, number, process};
 use crate::readiness::Liveness;
 
@@ -34,14 +35,15 @@ pub(super) struct Lead {
 
 impl Lead {
     /// Starts programs and keeps them until they have been told to stop and are gone.
-    pub(super) async fn run(self: Arc<Self>, programs: Vec<Program>) {
+    pub(super) async fn run(self: Arc<Self>, programs: Vec<Program>, turn: Turn) {
         let (first, others): (Vec<_>, Vec<_>) =
             programs.into_iter().partition(|program| program.role == Role::Release);
-        for program in first {
-            if let Err(why) = self.release(&program).await {
-                self.fail(why);
-                self.wait_for(Stage::StopOthers).await;
-            }
+        // There is one at most.
+        if let Some(program) = first.first()
+            && let Err(why) = self.release_in_turn(program, turn).await
+        {
+            self.fail(why);
+            self.wait_for(Stage::StopOthers).await;
         }
         if *self.stage.borrow() == Stage::Run {
             self.release.send_replace(true);
@@ -55,10 +57,36 @@ impl Lead {
         self.end_strays().await;
     }
 
-    /// Runs the release command to its end.
-    async fn release(&self, program: &Program) -> Result<(), Error> {
+    /// Runs the release command if it is its turn, and tells how it ended.
+    async fn release_in_turn(&self, program: &Program, turn: Turn) -> Result<(), Error> {
         let command = program.written.clone();
-        tracing::info!(command, "release phase begins; it runs once per start");
+        let verdict = tokio::select! {
+            verdict = turn.verdict() => verdict,
+            () = self.wait_for(Stage::StopOthers) => return Ok(()),
+        };
+        let verdict =
+            verdict.map_err(|Refused { source, mend }| Error::NoTurn { command, source, mend })?;
+        let Verdict::Run(report) = verdict else { return Ok(()) };
+        let released = self.release(program, report.scope).await;
+        let exit = match &released {
+            Ok(ended) => *ended,
+            Err(Error::Release { exit, .. }) => Some(*exit),
+            Err(why) => Some(Exit::Code(why.code())),
+        };
+        // One that was stopped has not ended: then nothing is told.
+        if let Some(exit) = exit {
+            tokio::select! {
+                () = report.tell(exit) => {}
+                () = self.wait_for(Stage::Kill) => {}
+            }
+        }
+        released.map(|_| ())
+    }
+
+    /// Runs the release command to its end; nothing if it was stopped before.
+    async fn release(&self, program: &Program, scope: &str) -> Result<Option<Exit>, Error> {
+        let command = program.written.clone();
+        tracing::info!(command, runs = scope, "release phase begins");
         let mut child = self.start(program)?;
         let deadline = sleep(self.settings.release_deadline);
         let exit = tokio::select! {
@@ -72,11 +100,11 @@ impl Lead {
         let elapsed_ms = child.life().as_millis();
         if exit == Exit::Code(0) {
             tracing::info!(elapsed_ms, "release phase is done");
-            return Ok(());
+            return Ok(Some(exit));
         }
         if self.is_told(program.role) {
             tracing::info!(%exit, elapsed_ms, "release phase was stopped");
-            return Ok(());
+            return Ok(None);
         }
         Err(Error::Release { command, exit, lines: child.last_lines() })
     }

@@ -13,6 +13,7 @@ mod output;
 mod plan;
 mod process;
 mod reaper;
+mod turn;
 
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 pub use error::Error;
 pub use output::Sink;
 pub use plan::{Exit, Settings};
+pub use turn::{Refused, Report, Turn, Verdict};
 
 use crate::readiness::Liveness;
 use lead::Lead;
@@ -101,12 +103,18 @@ impl Crew {
         }
     }
 
-    /// Starts programs, within a runtime of one thread: the release command, then the others at once.
+    /// Starts programs, within a runtime of one thread: the release command when it is its
+    /// turn, then the others at once.
     ///
     /// # Errors
     ///
     /// [`Error::NoHandler`]. That a program cannot be started is told by [`Crew::failed`].
-    pub fn start(programs: Vec<Program>, settings: Settings, sink: Sink) -> Result<Self, Error> {
+    pub fn start(
+        programs: Vec<Program>,
+        turn: Turn,
+        settings: Settings,
+        sink: Sink,
+    ) -> Result<Self, Error> {
         let reaper = Reaper::start().map_err(Error::NoHandler)?;
         let (stage, stages) = watch::channel(Stage::Run);
         let (failure, failures) = mpsc::channel(1);
@@ -123,7 +131,7 @@ impl Crew {
             liveness,
             web: Arc::clone(&web),
         };
-        let work = tokio::spawn(Arc::new(lead).run(programs));
+        let work = tokio::spawn(Arc::new(lead).run(programs, turn));
         Ok(Self { stage, failures, work, web, liveness: lives, released })
     }
 

@@ -19,6 +19,7 @@ mod http2_floods;
 mod drain;
 mod supervise;
 mod supervised_end;
+mod release;
 mod upstream;
 mod buffering;
 mod spool;

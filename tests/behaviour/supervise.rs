@@ -26,7 +26,7 @@ fn the_release_command_comes_first_and_then_all_others() {
     let parts = ["release phase begins", "\"released\"", "release phase is done", "\"started\""];
     let places = parts.map(|part| position(&lines, part));
     assert!(places.is_sorted(), "{places:?}");
-    assert!(lines[places[0]].contains("it runs once per start"));
+    assert!(lines[places[0]].contains(r#""runs":"once per start""#));
     let children = [forebay.wait_for_child("web", 1), forebay.wait_for_child("worker", 1)];
     forebay.terminate();
     assert_eq!(forebay.end().code(), Some(0));

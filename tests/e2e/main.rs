@@ -23,6 +23,7 @@ mod static_site;
 mod lifecycle;
 mod run;
 mod processes;
+mod release;
 mod keep_alive;
 mod chaos;
 mod demo;

@@ -30,4 +30,25 @@ pub(super) const LIST: &[Setting] = &[
         "30m",
         "How long the release command may take; the platform's own limit for a start may be shorter",
     ),
+    one(
+        CHILDREN,
+        "release-lock",
+        "DATABASE",
+        "auto",
+        "The PostgreSQL database by which instances agree who runs the release command: a `postgres://` URL, `auto` for the one that DATABASE_URL and its kin name, or `off`",
+    ),
+    one(
+        CHILDREN,
+        "release-lock-deadline",
+        "TIME",
+        "60s",
+        "How long that database may be out of reach at a start",
+    ),
+    one(
+        CHILDREN,
+        "release-id",
+        "TEXT",
+        "",
+        "What tells a release from others, such as the commit. Default: a digest of the site's files and of the names and versions of its packages",
+    ),
 ];

@@ -65,7 +65,7 @@ fn binds(line: &str, port: u16) -> bool {
         return false;
     };
     // `pip install gunicorn`, `which gunicorn`.
-    let is_named = |word: &&str| -> bool ["install", "which", "pkill", "command"].contains(word);
+    let is_named = |word: &&str| ["install", "which", "pkill", "command"].contains(word);
     if words.iter().take(place).any(is_named) {
         return false;
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 
-use super::{python_program, sources};
+use super::{free_port, fresh_number, python_program, sources};
 
 /// The variables by which libpq finds the database.
 pub(crate) fn variables() -> [(&'static str, &'static str); 3] {
@@ -20,9 +20,56 @@ pub(crate) fn directory() -> &'static str {
 
 /// The first row of an SQL query, its columns joined by `|`.
 pub(crate) fn query(sql: &str) -> String {
-    let output = Command::new("psql").args(["-XAtc", sql]).envs(variables()).output().unwrap();
+    query_in("postgres", sql)
+}
+
+/// A new database without tables.
+pub(crate) fn fresh() -> String {
+    let name = format!("fresh_{}", fresh_number());
+    query(&format!("CREATE DATABASE {name}"));
+    name
+}
+
+/// The same as [`query`] in another database.
+pub(crate) fn query_in(database: &str, sql: &str) -> String {
+    ask(directory(), 5432, database, sql)
+}
+
+fn ask(directory: &str, port: u16, database: &str, sql: &str) -> String {
+    let output = Command::new("psql")
+        .args(["-XAtc", sql])
+        .envs([("PGHOST", directory), ("PGUSER", "postgres"), ("PGDATABASE", database)])
+        .env("PGPORT", port.to_string())
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// A cluster of its own that speaks TLS at a port of `localhost`; its root is in `ca.pem`, what it says
+/// in `log`.
+pub(crate) struct WithTls {
+    pub directory: String,
+    pub port: u16,
+    _leash: Child,
+}
+
+impl WithTls {
+    pub(crate) fn start() -> Self {
+        let port = free_port();
+        let (directory, leash) = start(&["tls", &port.to_string()]);
+        Self { directory, port, _leash: leash }
+    }
+
+    /// As [`query`].
+    pub(crate) fn query(&self, sql: &str) -> String {
+        ask(&self.directory, self.port, "postgres", sql)
+    }
+
+    /// What it has written.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(format!("{}/log", self.directory)).unwrap()
+    }
 }
 
 struct Cluster {
@@ -32,8 +79,15 @@ struct Cluster {
 }
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    let (directory, leash) = start(&[]);
+    prepare(&directory);
+    Cluster { directory, _leash: leash }
+});
+
+fn start(arguments: &[&str]) -> (String, Child) {
     let mut leash = Command::new("sh")
         .arg(sources().join("support/postgres.sh"))
+        .args(arguments)
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -43,9 +97,8 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     BufReader::new(leash.stdout.take().unwrap()).read_line(&mut directory).unwrap();
     let directory = directory.trim_end().to_owned();
     assert!(Path::new(&directory).is_dir(), "PostgreSQL did not start; its words are above");
-    prepare(&directory);
-    Cluster { directory, _leash: leash }
-});
+    (directory, leash)
+}
 
 fn prepare(directory: &str) {
     let output = Command::new(python_program("python"))

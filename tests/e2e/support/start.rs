@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use super::process::Process;
 use super::wire::{Response, Wire};
@@ -113,6 +113,16 @@ impl Started {
         self.process.signal(signal);
     }
 
+    /// Kills forebay and whatever it started, at once.
+    pub(crate) fn kill(&mut self) {
+        while self.processes() > 0 {
+            for process in self.ids() {
+                Command::new("sh").args(["-c", "kill -KILL $1", "sh", &process]).output().unwrap();
+            }
+        }
+        self.wait();
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.process.wait()
@@ -120,9 +130,14 @@ impl Started {
 
     /// How many processes run in its directory: forebay and whatever it started.
     pub(crate) fn processes(&self) -> usize {
+        self.ids().len()
+    }
+
+    fn ids(&self) -> Vec<String> {
         let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
         let is_here = |path: PathBuf| fs::read_link(path).is_ok_and(|it| it == self.folder);
-        entries.filter(|entry| is_here(entry.path().join("cwd"))).count()
+        let here = entries.filter(|entry| is_here(entry.path().join("cwd")));
+        here.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
 }
 
