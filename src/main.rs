@@ -140,22 +140,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             })
         }
         Some(("explain", matches)) => explain_request(matches, &environment),
-        Some(("doctor", matches)) => {
-            let (flags, command) = (cli::flags(matches), cli::words(matches));
-            let given = Given {
-                flags: &flags,
-                command: &command,
-                variables: &variables,
-                environment: &environment,
-            };
-            let report = doctor::run(&given, &cli::wish(matches))?;
-            say(&if matches.get_flag("json") {
-                format!("{:#}\n", report.json())
-            } else {
-                report.text()
-            })?;
-            Ok(ExitCode::from(report.code()))
-        }
+        Some(("doctor", matches)) => diagnose(matches, &variables, &environment),
         Some(("config", matches)) => {
             let (flags, command) = (cli::flags(matches), cli::words(matches));
             let config = if matches.get_flag("run") || !command.is_empty() {
@@ -187,6 +172,18 @@ fn flags_for_people(matches: &ArgMatches, environment: &Environment) -> Flags {
         flags.settings.entry("log").or_insert_with(|| vec!["text".to_owned()]);
     }
     flags
+}
+
+fn diagnose(
+    matches: &ArgMatches,
+    variables: &Variables,
+    environment: &Environment,
+) -> Result<ExitCode, Failure> {
+    let (flags, command) = (cli::flags(matches), cli::words(matches));
+    let given = Given { flags: &flags, command: &command, variables, environment };
+    let report = doctor::run(&given, &cli::wish(matches))?;
+    say(&if matches.get_flag("json") { format!("{:#}\n", report.json()) } else { report.text() })?;
+    Ok(ExitCode::from(report.code()))
 }
 
 fn explain_request(matches: &ArgMatches, environment: &Environment) -> Result<ExitCode, Failure> {

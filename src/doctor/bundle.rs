@@ -49,6 +49,14 @@ pub(super) fn text(patient: &Patient, report: &Report, secrets: &Secrets) -> Str
         "memory_bytes": patient.machine.memory_bytes,
         "disks": disks.collect::<Vec<_>>(),
         "listeners": listeners.unwrap_or_default(),
+        "database": match &patient.database {
+            Ok(reached) => json!({
+                "named_by": reached.named_by,
+                "session": reached.outcome.as_ref().map(|it| it.is_encrypted).ok(),
+                "trouble": reached.outcome.as_ref().err().map(|it| it.what.clone()),
+            }),
+            Err(why) => json!({ "unknown": why.0 }),
+        },
         "live": match &patient.live {
             Ok(live) => json!({
                 "at": live.at,

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
+use super::database::{Reached, Session};
 use super::live::{Answer, Live};
 use super::machine::{Disk, Listener, Machine};
 use super::patient::{Patient, Start};
@@ -82,6 +83,13 @@ pub(super) fn with(flags: &[(&'static str, &str)], variables: &[(&str, &str)]) -
                 "www.example.com".to_owned(),
                 Ok(Answer { status: 200, ..Answer::default() }),
             )],
+        }),
+        database: Ok(Reached {
+            target: "database `mysite` of db.postgres.database.azure.com:5432 as `mysite`"
+                .to_owned(),
+            named_by: "DATABASE_URL".to_owned(),
+            password_length: Some(20),
+            outcome: Ok(Session { is_encrypted: true, apart: Duration::ZERO }),
         }),
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::machine::{self, Disk, Machine};
 use super::patient::{Fault, Patient, Start};
-use super::{Known, NotLooked, live, scripts, within};
+use super::{Known, NotLooked, database, live, scripts, within};
 use crate::config::{Config, Environment};
 use crate::launch::Launch;
 use crate::python::load::{self, Loaded};
@@ -38,6 +38,17 @@ pub(super) fn patient(given: &Given<'_>, is_offline: bool) -> Result<Patient, si
         let config = config.clone();
         within(LIVE, move || live::ask(&config, &hosts)).and_then(|live| live)
     };
+    let database = if is_offline {
+        Err(offline())
+    } else {
+        let (config, environment) = (config.clone(), environment.clone());
+        let details = django.as_ref().ok().and_then(|site| site.details.clone().ok());
+        within(DATABASE, move || {
+            let databases = details.as_ref().map(|it| it.databases.as_slice());
+            database::reach(&config, &environment, databases)
+        })
+        .and_then(|reached| reached)
+    };
     let start = match &launch {
         Ok(launch) => Ok(start(launch, &answers, &environment)),
         Err(why) => Err(Fault { what: chain(why), mend: why.mend() }),
@@ -55,6 +66,7 @@ pub(super) fn patient(given: &Given<'_>, is_offline: bool) -> Result<Patient, si
         scripts,
         machine,
         live,
+        database,
     })
 }
 
@@ -186,6 +198,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long asking the running site may take, over all hosts.
 const LIVE: Duration = Duration::from_secs(30);
+
+/// How long connecting to the database may take, over all of its servers.
+const DATABASE: Duration = Duration::from_secs(30);
 
 /// How long the application may take to load.
 const LOAD: Duration = Duration::from_mins(2);

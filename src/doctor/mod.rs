@@ -5,6 +5,7 @@
 
 mod bundle;
 mod checks;
+mod database;
 #[cfg(test)]
 mod fixture;
 mod gather;
@@ -23,6 +24,7 @@ use std::thread;
 use std::time::Duration;
 
 pub use checks::RULES;
+pub use database::{Reached, Session, Stage, Trouble};
 pub use live::{Answer, Live};
 pub use machine::{Disk, Listener, Machine};
 pub use patient::{Fault, Patient, Start};

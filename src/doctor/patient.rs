@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::Known;
+use super::database::Reached;
 use super::live::Live;
 use super::machine::Machine;
 use super::scripts::Script;
@@ -41,6 +42,8 @@ pub struct Patient {
     pub machine: Machine,
     /// What the running site answers.
     pub live: Known<Live>,
+    /// What became of connecting to the database.
+    pub database: Known<Reached>,
 }
 
 /// What would be started.

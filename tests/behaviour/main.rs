@@ -38,5 +38,6 @@ mod probe;
 mod log;
 mod explain;
 mod config;
+mod doctor;
 mod demo;
 mod tidy;

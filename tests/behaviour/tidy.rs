@@ -79,7 +79,17 @@ fn uses_point_one_way() {
         ("demo", &["app", "config", "explain", "proxy"]),
         (
             "doctor",
-            &["config", "launch", "proxy", "python", "site", "supervise", "telemetry", "tls"],
+            &[
+                "config",
+                "launch",
+                "postgres",
+                "proxy",
+                "python",
+                "site",
+                "supervise",
+                "telemetry",
+                "tls",
+            ],
         ),
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -27,4 +27,5 @@ mod release;
 mod keep_alive;
 mod chaos;
 mod demo;
+mod doctor;
 mod support;

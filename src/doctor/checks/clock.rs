@@ -17,6 +17,13 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(patient: &Patient) -> Verdict {
+    if let Ok(Some(session)) = patient.database.as_ref().map(|it| it.outcome.as_ref().ok())
+        && session.apart > APART
+    {
+        let evidence = format!("the clocks are {} s apart", session.apart.as_secs());
+        let what = "The clock is not that of the database";
+        return Ok(vec![Finding::new(Severity::Warning, what, evidence)]);
+    }
     let machine = &patient.machine;
     let (path, modified) = machine
         .newest
@@ -35,6 +42,9 @@ fn check(patient: &Patient) -> Verdict {
     Ok(vec![Finding::new(Severity::Warning, "The clock is behind the site's own files", evidence)])
 }
 
+/// Tokens and certificates bear a few seconds.
+const APART: Duration = Duration::from_secs(10);
+
 /// Archives keep times of machines in other zones.
 const ALLOWED: Duration = Duration::from_hours(25);
 
@@ -42,6 +52,16 @@ const ALLOWED: Duration = Duration::from_hours(25);
 mod tests {
     use super::super::super::fixture;
     use super::*;
+
+    #[test]
+    fn another_time_than_the_databases_is_found() {
+        let mut patient = fixture::healthy();
+        for (seconds, is_found) in [(10, false), (11, true)] {
+            let session = patient.database.as_mut().unwrap().outcome.as_mut().unwrap();
+            session.apart = Duration::from_secs(seconds);
+            assert_eq!(!fixture::found(&patient).is_empty(), is_found, "{seconds}");
+        }
+    }
 
     #[test]
     fn files_from_tomorrow_are_found() {

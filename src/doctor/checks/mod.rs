@@ -30,6 +30,8 @@ mod ports;
 mod memory;
 mod disk;
 mod clock;
+mod reachable;
+mod login;
 mod roots;
 mod unverified;
 mod pooler;
@@ -68,6 +70,8 @@ pub static RULES: &[Rule] = &[
     memory::RULE,
     disk::RULE,
     clock::RULE,
+    reachable::RULE,
+    login::RULE,
     roots::RULE,
     unverified::RULE,
     pooler::RULE,
