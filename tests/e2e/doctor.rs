@@ -291,12 +291,12 @@ fn the_database_is_reached_over_tls_or_the_reason_is_told() {
     server.query("CREATE DATABASE app OWNER app");
     let (root, port) = (format!("{}/ca.pem", server.directory), server.port);
     let site = Site::new();
-    site.settings(&format!(
+    site.settings(
         "from urllib.parse import urlsplit, unquote\n\
          url = urlsplit(os.environ['DATABASE_URL'])\n\
-         DATABASES['default'] |= {{'HOST': url.hostname, 'PORT': url.port, 'NAME': 'app', 'USER': 'app', \
-         'PASSWORD': unquote(url.password), 'OPTIONS': {{'sslmode': 'require'}}}}"
-    ));
+         DATABASES['default'] |= {'HOST': url.hostname, 'PORT': url.port, 'NAME': 'app', 'USER': 'app', \
+         'PASSWORD': unquote(url.password), 'OPTIONS': {'sslmode': 'require'}}",
+    );
     let url = |password: &str, port: u16, more: &str| {
         format!("postgres://app:{password}@localhost:{port}/app?sslmode=require{more}")
     };
