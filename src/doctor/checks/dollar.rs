@@ -22,15 +22,15 @@ fn check(patient: &Patient) -> Verdict {
     let present = &patient.environment;
     let mut found = Vec::new();
     let first = patient.first.iter().flatten();
-    let first = first.map(|(name, given)| (name.as_str(), given, "/proc/1/environ"));
+    let first = first.map(|(name, given)| (name.as_str(), given, FIRST));
     // On App Service every setting is there twice.
     let twins = present.iter().filter_map(|(name, given)| {
-        Some((name.strip_prefix("APPSETTING_")?, given, "its twin APPSETTING_"))
+        Some((name.strip_prefix("APPSETTING_")?, given, name.as_str()))
     });
     let mut told = Vec::new();
     let mut has_twins = false;
     for (name, given, whence) in first.chain(twins) {
-        has_twins |= whence.starts_with("its");
+        has_twins |= whence != FIRST;
         let Some(now) = present.get(name).filter(|now| *now != given) else { continue };
         if !given.contains('$') || told.contains(&name) {
             continue;
@@ -45,15 +45,18 @@ fn check(patient: &Patient) -> Verdict {
         let evidence = format!("{name} has {now} characters here and {before} in {whence}");
         found.push(Finding::new(severity, what, evidence));
     }
-    found.extend(short(patient));
+    found.extend(short(patient, &told));
     match &patient.first {
         Err(why) if found.is_empty() && !has_twins => Err(why.clone()),
         Ok(_) | Err(_) => Ok(found),
     }
 }
 
-/// Secrets that are too short to be whole.
-fn short(patient: &Patient) -> Vec<Finding> {
+/// Where the first process shows what it was given (proc(5)).
+const FIRST: &str = "/proc/1/environ";
+
+/// Secrets that are too short to be whole, and not told yet.
+fn short(patient: &Patient, told: &[&str]) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut tell = |name: String, length: u64| {
         let what = format!("{name} has only {length} characters: was it cut at a `$`?");
@@ -61,7 +64,12 @@ fn short(patient: &Patient) -> Vec<Finding> {
     };
     for (name, value) in &patient.environment {
         let length = value.chars().count();
-        if is_secret(name) && name.contains("PASSWORD") && (1..SHORT_PASSWORD).contains(&length) {
+        let is_known = told.iter().any(|told| name.ends_with(told));
+        if !is_known
+            && is_secret(name)
+            && name.contains("PASSWORD")
+            && (1..SHORT_PASSWORD).contains(&length)
+        {
             tell(name.clone(), length as u64);
         }
     }
@@ -171,6 +179,7 @@ mod tests {
         assert_eq!(fixture::found(&patient), [("FD-30", Severity::Warning)]);
         let mut patient = fixture::healthy();
         fixture::default_database(&mut patient).password_length = Some(2);
+        patient.database.as_mut().unwrap().password_length = Some(2);
         assert_eq!(fixture::found(&patient), [("FD-30", Severity::Warning)]);
     }
 }
