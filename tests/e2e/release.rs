@@ -33,7 +33,8 @@ impl Site {
             ("PGDATABASE", &self.database),
             ("GUNICORN_CMD_ARGS", "--no-control-socket"),
         ];
-        Started::new(&procfile, &[], &[&variables, more].concat())
+        let files = [("Procfile", procfile.as_str()), ("light.py", LIGHT)];
+        Started::with(&files, &[], &[&variables, more].concat())
     }
 
     /// How often the command has begun.
@@ -53,11 +54,27 @@ impl Drop for Site {
 }
 
 fn serves(site: &Started) {
+    // Each part of a start has a deadline of its own.
+    eventually("it is released", || {
+        let written = site.written();
+        let is_over = ["release phase is done", "the release has run already"];
+        is_over.iter().any(|part| written.contains(part)).then_some(())
+    });
+    site.wait_for("the application is ready", 1);
     let home = site.get("/");
     assert_eq!((home.status, home.text()), (200, "home of 127.0.0.1"), "{}", site.written());
 }
 
-const MIGRATE: &str = "python manage.py migrate --settings mysite.settings";
+/// Settings with a database and little else: their migrations take a second.
+const LIGHT: &str = "import os
+from mysite.small import *
+INSTALLED_APPS = ['django.contrib.contenttypes', 'django.contrib.auth']
+DATABASES = {
+    'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': os.environ['PGDATABASE']},
+}
+";
+
+const MIGRATE: &str = "PYTHONPATH=. python manage.py migrate --settings light";
 
 #[test]
 fn of_four_instances_one_migrates_and_all_serve() {
@@ -78,7 +95,10 @@ fn of_four_instances_one_migrates_and_all_serve() {
     assert_eq!(site.query("SELECT count(*) > 0 FROM auth_permission"), "t");
     assert_eq!(site.query("SELECT state, exit_code, site FROM forebay_release"), "done|0|site");
     assert_eq!(
-        site.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
+        site.query(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = \
+             (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ),
         "0",
         "nobody keeps the lock"
     );
@@ -105,7 +125,9 @@ fn when_the_first_is_killed_in_the_middle_the_next_one_runs_it() {
     first.wait_for("release phase begins", 1);
     eventually("the command runs", || (site.runs() == 1).then_some(()));
     let others: Vec<_> = (0..3).map(|_| site.start(&release, &[])).collect();
-    others.iter().for_each(|other| other.wait_for("this one waits", 1));
+    for other in &others {
+        other.wait_for("this one waits", 1);
+    }
     assert_eq!(site.query("SELECT state FROM forebay_release"), "running");
     first.kill();
     others.iter().for_each(serves);
