@@ -1,9 +1,11 @@
 #!/bin/sh
-# The start command of a Django site on App Service for Linux (built-in Python image): set it as
-# `startup.sh` under Configuration > General settings. The platform runs it at every start.
+# The Startup Command of a Django site on App Service (built-in Python image): `startup.sh`, with
+# forebay's wheel in requirements.txt. The platform runs it in the site's directory and environment.
+# Without anything of your own to do here, the Startup Command `forebay run` is all.
 set -eu
 
-# forebay owns the public port, PORT, and starts gunicorn behind a private socket. Over the socket
-# gunicorn learns the client from the PROXY protocol, and REMOTE_ADDR is the visitor.
-export FOREBAY_UPSTREAM=unix:/tmp/gunicorn.sock FOREBAY_PROXY_PROTOCOL=v2
-exec ./forebay run --host www.example.com -- gunicorn --proxy-protocol v2 --workers 4 mysite.wsgi
+# What must be there before the site starts goes here, or into a `release` line of a Procfile.
+
+# forebay has the public port, PORT, and knows the site's name from WEBSITE_HOSTNAME; it starts
+# gunicorn on a private socket and tells it the visitor's address.
+exec forebay run -- gunicorn --workers 4 mysite.wsgi

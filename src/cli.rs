@@ -7,13 +7,18 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 use forebay::coding::Coding;
-use forebay::config::{Flags, SETTINGS};
+use forebay::config::{self, Environment, Flags, POSTGRES, SETTINGS, Setting};
 use forebay::doctor;
+use forebay::follow::{self, Target, Until, Wanted};
 use forebay::precompress::{self, Effort, Purpose, Show, Skips};
+use forebay::status::Paint;
+
+use crate::manual;
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -36,6 +41,7 @@ pub(crate) fn command() -> Command {
                     "Example: forebay proxy --upstream 127.0.0.1:8001 --host www.example.com",
                 ),
         ))
+        .subcommand(status())
         .subcommand(with_settings(explain()))
         .subcommand(with_settings(
             Command::new("config")
@@ -61,6 +67,33 @@ pub(crate) fn command() -> Command {
         ))
         .subcommand(with_settings(doctor()))
         .subcommand(compress())
+        .subcommands(manual::commands())
+        .subcommand(tunnel())
+}
+
+/// `--listen` and `--to` are other names of `--postgres-listen` and `--postgres`; of the other
+/// settings, those that have no meaning here are left out.
+fn tunnel() -> Command {
+    let own = |name: &str| match name {
+        "postgres" => Some(("to", "postgres")),
+        "postgres-listen" => Some(("listen", "postgres-listen")),
+        _ => None,
+    };
+    let has_meaning = |setting: &Setting| {
+        let is_of_the_leg = setting.group == POSTGRES && setting.name != "postgres-env";
+        is_of_the_leg || ["drain-deadline", "log", "log-level"].contains(&setting.name)
+    };
+    let command = Command::new("tunnel")
+        .about("Speaks TLS with a PostgreSQL server for programs that speak without")
+        .after_help(
+            "Example: forebay tunnel --listen 127.0.0.1:5432 \
+             --to example.postgres.database.azure.com\n\
+             `forebay run --postgres` does the same for the site that it starts.",
+        );
+    with_those_settings(command, has_meaning).mut_args(|arg| match own(arg.get_id().as_str()) {
+        Some((name, other)) => arg.long(name).visible_alias(other).help_heading("Where"),
+        None => arg,
+    })
 }
 
 fn doctor() -> Command {
@@ -192,6 +225,108 @@ pub(crate) fn precompress(matches: &ArgMatches, watched: bool) -> precompress::S
     }
 }
 
+fn status() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    let time = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("TIME")
+            .help(help)
+            .value_parser(|text: &str| config::time(text))
+    };
+    Command::new("status")
+        .about("Says whether the site is up, which release runs, and what happens in it")
+        .arg(
+            Arg::new("target")
+                .value_name("TARGET")
+                .help(
+                    "Whom to ask: `https://www.example.com`, or an --admin address: `unix:/path` or \
+                     `HOST:PORT`; without it the forebay of this machine",
+                )
+                .value_parser(|text: &str| Target::parse(text)),
+        )
+        .arg(json())
+        .arg(flag("quiet", "Prints nothing; the exit code says it").short('q').conflicts_with("json"))
+        .arg(flag("watch", "Goes on asking: a picture on a terminal, else a line for each change"))
+        .arg(
+            Arg::new("until-release")
+                .long("until-release")
+                .value_name("ID")
+                .help("Waits until this release, or one that begins so, serves on every instance met"),
+        )
+        .arg(flag("until-restart", "Waits until every instance met was started after this command"))
+        .group(ArgGroup::new("until").args(["watch", "until-release", "until-restart"]))
+        .arg(time(
+            "deadline",
+            "How long all of it may take [default: 10s, 10m until something, for ever with --watch]",
+        ))
+        .arg(time("interval", "Between two questions [default: 500ms, 2s with --watch]"))
+        .arg(time(
+            "settle",
+            "For how long all answers must have been right [default: 10s]",
+        ))
+        .arg(
+            Arg::new("token").long("token").value_name("TOKEN").help(
+                "The site's --status-token [variable: FOREBAY_STATUS_TOKEN, which fewer can see]",
+            ),
+        )
+        .arg(
+            Arg::new("ca")
+                .long("ca")
+                .value_name("FILE")
+                .help("Certificates of authorities to believe beside the usual ones, in PEM form")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .after_help(
+            "Example: forebay status https://www.example.com --until-release abc1234 --deadline 15m\n\
+             Ends with 0 when the site is ready or what was waited for has come about, 1 when it is \
+             not or the deadline passed, 2 when nobody answers or the command line is wrong. \
+             `forebay status --quiet` is a HEALTHCHECK.",
+        )
+}
+
+/// What the command line of `status` says.
+pub(crate) fn follow(
+    matches: &ArgMatches,
+    environment: &Environment,
+    is_watched: bool,
+) -> follow::Settings {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let time = |name: &str| matches.get_one::<Duration>(name).copied();
+    let set = |name: &str| environment.get(name).filter(|text| !text.is_empty()).cloned();
+    let until = match text("until-release") {
+        Some(release) => Until::Reached(Wanted::Release(release)),
+        None if matches.get_flag("until-restart") => Until::Reached(Wanted::Restart),
+        None if matches.get_flag("watch") => Until::Stopped,
+        None => Until::Once,
+    };
+    let seconds = Duration::from_secs;
+    let (deadline, interval) = match until {
+        Until::Once => (Some(seconds(10)), seconds(2)),
+        Until::Stopped => (None, seconds(2)),
+        Until::Reached(_) => (Some(Duration::from_mins(10)), Duration::from_millis(500)),
+    };
+    follow::Settings {
+        target: matches.get_one::<Target>("target").cloned(),
+        token: text("token").or_else(|| set("FOREBAY_STATUS_TOKEN")),
+        roots: matches.get_one::<PathBuf>("ca").cloned(),
+        show: match (matches.get_flag("json"), matches.get_flag("quiet")) {
+            (true, _) => follow::Show::Json,
+            (_, true) => follow::Show::Nothing,
+            _ => follow::Show::Text,
+        },
+        until,
+        deadline: time("deadline").or(deadline),
+        interval: time("interval").unwrap_or(interval),
+        settle: time("settle").unwrap_or(seconds(10)),
+        // https://no-color.org
+        paint: if is_watched && set("NO_COLOR").is_none() { Paint::Coloured } else { Paint::Plain },
+        is_watched,
+    }
+}
+
 fn run() -> Command {
     Command::new("run")
         .about("Starts the application and stands in front of it")
@@ -241,12 +376,17 @@ fn json() -> Arg {
 
 /// Adds a flag for every setting.
 fn with_settings(command: Command) -> Command {
+    with_those_settings(command, |_| true)
+}
+
+fn with_those_settings(command: Command, wanted: impl Fn(&Setting) -> bool) -> Command {
     let file = Arg::new("config-file")
         .long("config")
         .value_name("FILE")
         .help("The configuration file; forebay.toml when it is there [variable: FOREBAY_CONFIG]")
         .value_parser(value_parser!(PathBuf));
-    SETTINGS.iter().fold(command.arg(file), |command, setting| {
+    let wanted = SETTINGS.iter().filter(|setting| wanted(setting));
+    wanted.fold(command.arg(file), |command, setting| {
         let default = match setting.default {
             "" => String::new(),
             default => format!(" [default: {default}]"),
@@ -273,7 +413,8 @@ pub(crate) fn flags(matches: &ArgMatches) -> Flags {
     let mut flags =
         Flags { file: matches.get_one::<PathBuf>("config-file").cloned(), ..Flags::default() };
     for setting in SETTINGS.iter() {
-        if let Some(values) = matches.get_many::<String>(setting.name) {
+        // A command need not know all of them.
+        if let Ok(Some(values)) = matches.try_get_many::<String>(setting.name) {
             flags.settings.insert(setting.name, values.cloned().collect());
         }
     }

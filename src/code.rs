@@ -173,6 +173,14 @@ codes! {
     AssetUnreadable = "FB-52" 500 "file_unreadable"
         "The file cannot be delivered."
         "A file under --static cannot be opened any more, or its disk does not answer: the log line says which and why.";
+    /// Who asks for forebay's status has not the token.
+    StatusToken = "FB-60" 401 "http_request_denied"
+        "The status is shown to those who have its token."
+        "Send the token of --status-token as `Authorization: Bearer TOKEN`, or as the password in a browser. Someone may be guessing.";
+    /// Too many wrong tokens from one client.
+    StatusAttempts = "FB-61" 429 "http_request_denied"
+        "Too many wrong tokens."
+        "Ten within a minute came from this client. Correct the token where it is sent from, and wait a minute.";
 }
 
 impl Code {

@@ -170,6 +170,7 @@ fn stage(
         normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
         routes: Arc::new(config.routes.clone()),
         probes: config.probes,
+        status: None,
         assets: Arc::new(assets(config)),
         intake: Intake::new(config.intake.clone(), Arc::clone(&common.stores)),
         readiness: Arc::clone(&common.readiness),

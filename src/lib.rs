@@ -6,7 +6,9 @@
 //! parts together and takes them apart. [`explain`] shows what is done to a request, [`demo`] shows it
 //! in a browser, [`doctor`] looks for what is wrong, and [`telemetry`] says what happens. [`tls`] knows
 //! which servers are believed, [`postgres`] reaches the site's database, and [`release`] has one
-//! instance release for all.
+//! instance release for all. [`postgres_tls`] is the leg from this machine's programs to a PostgreSQL
+//! server. [`status`] is what forebay knows about itself, [`admin`] serves it on an address of its own,
+//! [`follow`] asks for it from elsewhere.
 //! [`precompress`] is a tool for build time. The binary is in `main.rs` and `cli.rs`.
 
 pub mod proxy;
@@ -15,6 +17,10 @@ pub mod coding;
 pub mod readiness;
 pub mod tls;
 pub mod postgres;
+pub mod status;
+pub mod admin;
+pub mod follow;
+pub mod postgres_tls;
 pub mod config;
 pub mod telemetry;
 pub mod release;

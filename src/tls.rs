@@ -70,17 +70,31 @@ pub fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 ///
 /// [`Error::BadRoot`], [`Error::Verifier`] and [`Error::Library`].
 pub fn verifying(more: &[CertificateDer<'static>]) -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for root in more {
+    let verifier = verifier(more, true)?;
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_webpki_verifier(verifier)
+        .with_no_client_auth())
+}
+
+/// What verifies a server's chain and name, by `own` roots and, if wanted, by Mozilla's set.
+///
+/// # Errors
+///
+/// [`Error::BadRoot`] and [`Error::Verifier`], the latter also where there is no root at all.
+pub fn verifier(
+    own: &[CertificateDer<'static>],
+    has_built_in: bool,
+) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let mut roots = RootCertStore::empty();
+    if has_built_in {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for root in own {
         roots.add(root.clone()).map_err(Error::BadRoot)?;
     }
     let provider = Arc::new(ring::default_provider());
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_webpki_verifier(verifier.build()?)
-        .with_no_client_auth())
+    Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,13 @@
 //! Owns: threads, runtimes, the two orders.
 //! Must not know: how any part works. It holds no decision of its own.
 
+mod bind;
+mod leg;
+mod look;
+mod own;
+mod parts;
 mod signals;
+mod timeline;
 pub mod turns;
 
 use std::io;
@@ -12,27 +18,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use crate::admin;
 use crate::config::Config;
 use crate::launch;
-use crate::proxy::assets::{Assets, Keeper};
+use crate::postgres_tls::{self, Leg};
+use crate::proxy::Witness;
+use crate::proxy::assets::Keeper;
 use crate::proxy::body::Reporter;
-use crate::proxy::compress::Compressor;
-use crate::proxy::intake::Intake;
 use crate::proxy::listen::{self, Colleague, HANDED_LIMIT, Handed, Share};
-use crate::proxy::normalise::Normaliser;
-use crate::proxy::upstream::{Asker, Common, Upstream};
-use crate::proxy::{Gateway, Witness};
+use crate::proxy::upstream::{Asker, Common};
 use crate::readiness::{Phase, Reason};
 use crate::supervise::{self, Crew, Program, Role, Sink};
 use crate::telemetry::{self, Counters, Output};
+use parts::Shared;
 use signals::Order;
 
+pub use bind::bind;
+pub use leg::run as run_tunnel;
 pub use signals::Signals;
 
 /// Why forebay cannot run.
@@ -56,16 +63,22 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The admin address that was chosen cannot be had.
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
     /// The children cannot go on.
     #[error(transparent)]
     Children(#[from] supervise::Error),
+    /// There is no leg to the PostgreSQL server.
+    #[error(transparent)]
+    Postgres(#[from] postgres_tls::Error),
 }
 
 impl Error {
     /// The exit code: that of the child, where it is one's fault.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Listen { .. } | Self::System { .. } => 1,
+            Self::Listen { .. } | Self::System { .. } | Self::Admin(_) | Self::Postgres(_) => 1,
             Self::Children(why) => why.code(),
         }
     }
@@ -83,7 +96,9 @@ impl Error {
             Self::Listen { .. } => {
                 "set --listen to an address of this machine and a port of 1024 or above".to_owned()
             }
+            Self::Admin(why) => why.mend(),
             Self::Children(why) => why.mend(),
+            Self::Postgres(why) => why.mend(),
             Self::System { .. } => "raise the limits of the container (ulimit, pids)".to_owned(),
         }
     }
@@ -98,26 +113,17 @@ pub enum End {
     Cut,
 }
 
-/// The parts that all data threads share.
-#[derive(Debug)]
-struct Shared {
-    normaliser: Arc<Normaliser>,
-    common: Common,
-    assets: Arc<Assets>,
-    compressor: Arc<Compressor>,
-    reporter: Reporter,
-    witness: Option<Arc<Witness>>,
-}
-
-/// Runs `forebay proxy` until it is told to stop.
+/// Runs `forebay proxy` until it is told to stop, with the PostgreSQL leg beside it if there is one.
 ///
 /// # Errors
 ///
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
     let listener = bind(config)?;
+    let leg = config.postgres.as_ref().map(Leg::bind).transpose()?;
     let (programs, announce) = (vec![], || {});
-    run_with(config, witness, Site { listener, programs, release: None, announce, signals: None })
+    let site = Site { listener, programs, release: None, announce, signals: None, leg };
+    run_with(config, witness, site)
 }
 
 /// What `forebay run` has beside the proxy.
@@ -133,6 +139,8 @@ pub struct Site<A> {
     pub announce: A,
     /// The signals, if they are caught already.
     pub signals: Option<Signals>,
+    /// The leg to the PostgreSQL server: it serves before anything is started, and ends last.
+    pub leg: Option<Leg>,
 }
 
 /// Runs `forebay run` until it is told to stop, or a child that it needs is lost; no child is left
@@ -150,27 +158,28 @@ fn run_with(
     witness: Option<Arc<Witness>>,
     site: Site<impl FnOnce()>,
 ) -> Result<End, Error> {
-    let Site { listener, programs, release, announce, signals } = site;
+    let Site { listener, programs, release, announce, signals, leg } = site;
     let (output, writer) = Output::start(io::stdout())
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);
     let control = runtime()?;
     let reporter = Reporter { output, log: config.log, counters: Arc::new(Counters::new()) };
-    let shared = Shared {
-        normaliser: Arc::new(Normaliser::new(config.normalise.clone())),
-        common: Common::new(config.queue, config.spool.clone()),
-        assets: Arc::new(Assets::new(config.assets.clone())),
-        compressor: Arc::new(Compressor::new(config.compress)),
-        reporter,
-        witness,
-    };
-    config.announce(listener.local_addr().unwrap_or(config.listen));
+    let shared = Shared::new(config, reporter, witness);
+    let listening = listener.local_addr().unwrap_or(config.listen);
+    config.announce(listening);
     announce();
+    let door = admin::open(&config.admin, listening.port())?;
+    let leg = leg.map(Leg::start).transpose()?;
     let finished = start_threads(config, &shared, listener)?;
     let end = control.block_on(async {
         let signals = signals.map_or_else(|| Signals::catch(false), Ok);
         let signals = signals.map_err(|source| Error::System { what: "signal handler", source })?;
-        attend(config, &shared, finished, (programs, release, signals)).await
+        if let Some(door) = &door {
+            tokio::spawn(admin::serve(door, shared.look.clone()));
+        }
+        let end = attend(config, &shared, finished, (programs, release, signals)).await;
+        leg::end_last(leg).await;
+        end
     });
     tell_the_end(&shared, end.as_ref().is_ok_and(|end| *end == End::Drained));
     drop(writer);
@@ -187,29 +196,6 @@ fn runtime() -> Result<Runtime, Error> {
         .map_err(|source| Error::System { what: "runtime", source })
 }
 
-/// Binds the public port; from then on the system takes connections, which wait until the data
-/// threads run. A restart must not wait for old connections to be forgotten.
-///
-/// # Errors
-///
-/// [`Error::Listen`].
-pub fn bind(config: &Config) -> Result<std::net::TcpListener, Error> {
-    let address = config.listen;
-    let bind = || {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
-        net::sockopt::set_socket_reuseaddr(&socket, true)?;
-        net::bind(&socket, &address)?;
-        net::listen(&socket, BACKLOG)?;
-        io::Result::Ok(socket.into())
-    };
-    bind().map_err(|source| {
-        let origin = config.origin_of("listen");
-        Error::Listen { address, origin, source }
-    })
-}
-
 /// Starts the data threads; the receiver ends when all of them have.
 fn start_threads(
     config: &Config,
@@ -222,10 +208,10 @@ fn start_threads(
         let (sender, handed) = mpsc::channel(HANDED_LIMIT);
         let open = Arc::new(AtomicU64::new(0));
         colleagues.push(Colleague { sender, open: Arc::clone(&open) });
-        let share = share(config, shared, open);
+        let share = shared.share(config, open);
         start_thread(finished.clone(), Job::TakeOver(handed), share)?;
     }
-    let share = share(config, shared, Arc::new(AtomicU64::new(0)));
+    let share = shared.share(config, Arc::new(AtomicU64::new(0)));
     let job = Job::Accept(listener, config.connection_limit, colleagues);
     start_thread(finished, job, share)?;
     Ok(all_finished)
@@ -259,23 +245,6 @@ fn start_thread(finished: mpsc::Sender<()>, job: Job, share: Share) -> Result<()
         .map_err(|source| Error::System { what: "data thread", source })
 }
 
-fn share(config: &Config, shared: &Shared, open: Arc<AtomicU64>) -> Share {
-    let gateway = Gateway {
-        normaliser: Arc::clone(&shared.normaliser),
-        routes: Arc::new(config.routes.clone()),
-        probes: config.probes,
-        assets: Arc::clone(&shared.assets),
-        intake: Intake::new(config.intake.clone(), Arc::clone(&shared.common.stores)),
-        upstream: Arc::new(Upstream::new(config.upstream.clone(), shared.common.clone())),
-        send_file: Arc::new(config.send_file.clone()),
-        compressor: Arc::clone(&shared.compressor),
-        readiness: Arc::clone(&shared.common.readiness),
-        reporter: shared.reporter.clone(),
-        witness: shared.witness.clone(),
-    };
-    Share { gateway: Arc::new(gateway), settings: config.connection, open }
-}
-
 /// Finds out readiness, and keeps the children, until a signal comes or a child is lost; then drains.
 async fn attend(
     config: &Config,
@@ -291,10 +260,11 @@ async fn attend(
     let mut crew = if programs.is_empty() {
         Crew::nobody()
     } else {
-        let turn = turns::turn(release, Arc::clone(readiness));
-        Crew::start(programs, turn, config.supervise, sink)?
+        let turn = turns::turn(release, Arc::clone(readiness), Arc::clone(&shared.release));
+        Crew::start(programs, turn, config.supervise, (sink, Arc::clone(&shared.roster)))?
     };
-    // It ends with the runtime.
+    // These end with the runtime.
+    tokio::spawn(Arc::clone(&shared.timeline).follow(Arc::clone(readiness)));
     tokio::spawn(Keeper::new(Arc::clone(&shared.assets)).run());
     let (questions, upstream) = (config.questions.clone(), config.upstream.clone());
     let asker = Asker::new(questions, upstream, Arc::clone(&shared.common.pulse));
@@ -393,6 +363,3 @@ const RESERVE: Duration = Duration::from_secs(1);
 /// The threads of each runtime for what blocks: looking up names, reading and writing files. They end
 /// when they are idle. A share that hangs keeps one for each read that was given up.
 const BLOCKING_THREADS: usize = 128;
-
-/// Connections that the system may hold until they are accepted.
-const BACKLOG: i32 = 4096;

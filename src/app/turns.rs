@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
@@ -33,17 +33,25 @@ pub struct Wish {
     pub collected: Vec<PathBuf>,
 }
 
-/// The turn of this start.
-pub(super) fn turn(wish: Option<Wish>, readiness: Arc<Readiness>) -> Turn {
+/// The turn of this start; `named` gets to know which release this is.
+pub(super) fn turn(
+    wish: Option<Wish>,
+    readiness: Arc<Readiness>,
+    named: Arc<OnceLock<String>>,
+) -> Turn {
     Turn::of(async move {
         match wish {
-            Some(wish) => find(wish, readiness).await,
+            Some(wish) => find(wish, readiness, &named).await,
             None => Ok(Verdict::Run(Report::to_nobody(EACH_START))),
         }
     })
 }
 
-async fn find(wish: Wish, readiness: Arc<Readiness>) -> Result<Verdict, Refused> {
+async fn find(
+    wish: Wish,
+    readiness: Arc<Readiness>,
+    named: &OnceLock<String>,
+) -> Result<Verdict, Refused> {
     let found = postgres::find(&wish.settings.choice, &wish.variables)
         .map_err(|why| refused(why.mend(), why))?;
     let each_start = || Ok(Verdict::Run(Report::to_nobody(EACH_START)));
@@ -67,6 +75,10 @@ async fn find(wish: Wish, readiness: Arc<Readiness>) -> Result<Verdict, Refused>
         }
     };
     let release = release_of(&wish).await;
+    if let Some(fingerprint) = &release.fingerprint {
+        // Where it was named beforehand it is the same.
+        named.get_or_init(|| fingerprint.clone());
+    }
     tracing::info!(
         database = %target,
         named_by,

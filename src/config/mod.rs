@@ -5,6 +5,7 @@
 
 mod fault;
 mod platform;
+mod postgres;
 mod process;
 mod read;
 mod setting;
@@ -20,14 +21,17 @@ use http::HeaderValue;
 
 pub use fault::{Fault, Faults, Trouble};
 pub use process::{Command, Process};
+pub use setting::postgres::GROUP as POSTGRES;
 pub use setting::{SETTINGS, Setting};
 pub use source::{Derived, Environment, Flags, Origin, Shown};
 
+use crate::admin;
+use crate::postgres_tls;
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Platform};
 use crate::proxy::probe::Probes;
 use crate::proxy::route;
 use crate::proxy::upstream::{self, Questions, queue};
-use crate::proxy::{assets, compress, connection, intake, send_file, spool};
+use crate::proxy::{assets, compress, connection, intake, send_file, spool, status};
 use crate::release;
 use crate::supervise;
 use crate::telemetry;
@@ -76,9 +80,26 @@ pub struct Config {
     pub essential: Vec<String>,
     /// The processes of `forebay run` that the file names.
     pub processes: Vec<Process>,
+    /// Where forebay tells about itself.
+    pub admin: admin::Settings,
+    /// Who may read its status on the public port.
+    pub status: status::Settings,
+    /// What this instance is called among those of the site; nothing where nobody says.
+    pub instance: Option<String>,
+    /// What the leg to a PostgreSQL server obeys, if one is named.
+    pub postgres: Option<postgres_tls::Settings>,
     /// What the log obeys.
     pub log: telemetry::Settings,
     shown: Vec<Shown>,
+}
+
+/// Reads a time as settings have it: `250ms`, `30s`, `4m` or `1h`.
+///
+/// # Errors
+///
+/// How to mend it.
+pub fn time(text: &str) -> Result<Duration, String> {
+    value::deadline(text)
 }
 
 /// Whether a command takes requests to a real application.
@@ -123,17 +144,24 @@ impl Config {
         for derived in derived {
             sources.default(derived.clone());
         }
-        let config = Self::build(&mut sources, platform, need);
+        let database_url = environment.get("DATABASE_URL").map(String::as_str);
+        let postgres = postgres::read(&mut sources, database_url);
+        let config = Self::build(&mut sources, environment, platform, need);
         match config {
             Some(config) if sources.faults.is_empty() => {
-                Ok(Self { shown: sources.into_shown(), ..config })
+                Ok(Self { postgres, shown: sources.into_shown(), ..config })
             }
             _ => Err(Faults(sources.faults)),
         }
     }
 
     /// Reads every setting, also after a fault, so that all faults are found.
-    fn build(sources: &mut Sources, platform: Platform, need: Need) -> Option<Self> {
+    fn build(
+        sources: &mut Sources,
+        environment: &Environment,
+        platform: Platform,
+        need: Need,
+    ) -> Option<Self> {
         let listen = sources.read("listen", value::listen);
         let connection_limit = sources.read("connection-limit", value::count::<1, 1_000_000>);
         let threads = sources.read("threads", value::count::<1, 64>);
@@ -142,7 +170,10 @@ impl Config {
         let hosts = sources.read_all("host", CanonicalHost::parse);
         let canonical = hosts.iter().flatten().next().cloned();
         let normalise = read::normalise(sources, platform, canonical);
+        let status = read::status(sources, environment);
+        let has_status = status.as_ref().is_some_and(|(_, status)| status.token.is_some());
         let routes = read::routes(sources, platform);
+        let routes = routes.map(|routes| route::Settings { has_status, ..routes });
         let start_limit = sources.read("start-limit", value::deadline);
         let client_idle = connection.map(|settings| settings.deadlines.body_idle);
         let upstream = read::upstream(sources, need, client_idle);
@@ -159,6 +190,7 @@ impl Config {
         let ready_deadline = sources.read("ready-deadline", value::deadline);
         let log = read::log(sources);
         let routes = routes?;
+        let (admin, status) = status?;
         let mut asked: Vec<_> = hosts?.iter().map(|host| host.value().clone()).collect();
         if asked.is_empty() {
             asked.push(HeaderValue::from_static("localhost"));
@@ -189,6 +221,10 @@ impl Config {
             release: release?,
             essential: essential?,
             processes: sources.processes.clone(),
+            admin,
+            status,
+            instance: platform::instance(environment),
+            postgres: None,
             log: log?,
             shown: Vec::new(),
         })

@@ -33,6 +33,16 @@ pub(super) fn choose(text: &str, environment: &Environment) -> Result<Platform, 
     }
 }
 
+/// What this instance is called among those of the site, short enough for a table: facts, 5.1, and
+/// learn:container-apps/environment-variables. Nothing where nobody says.
+pub(super) fn instance(environment: &Environment) -> Option<String> {
+    let names = ["WEBSITE_INSTANCE_ID", "CONTAINER_APP_REPLICA_NAME", "HOSTNAME"];
+    let set = |name| Some((name, environment.get(name).filter(|value| !value.is_empty())?));
+    let (name, value) = names.into_iter().find_map(set)?;
+    let short = if name == "WEBSITE_INSTANCE_ID" { 8 } else { 64 };
+    Some(value.chars().filter(|letter| letter.is_ascii_graphic()).take(short).collect())
+}
+
 /// Defaults that the platform's variables give: setting, text, variable.
 pub(super) fn defaults(
     platform: Platform,

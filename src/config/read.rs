@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::source::Sources;
+use super::source::{Environment, Sources};
 use super::{Need, value};
+use crate::admin;
 use crate::postgres::Choice;
 use crate::proxy::assets::{self, Links, Missing, Rules};
 use crate::proxy::guard::{Deadlines, Limits};
 use crate::proxy::intake::{self, Buffering};
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, Scheme};
 use crate::proxy::route::{self, AlwaysOn};
+use crate::proxy::status::{self, Token};
 use crate::proxy::upstream::{self, Address, queue};
 use crate::proxy::{compress, connection, proxy_protocol, send_file, spool, tunnel};
 use crate::release;
@@ -83,6 +85,26 @@ pub(super) fn normalise(
     })
 }
 
+/// Where forebay tells about itself, and to whom.
+pub(super) fn status(
+    sources: &mut Sources,
+    environment: &Environment,
+) -> Option<(admin::Settings, status::Settings)> {
+    let address = sources.read("admin", |text| match text {
+        "auto" => Ok(Some(admin::Wish::Auto)),
+        "off" => Ok(None),
+        _ => match value::upstream(text) {
+            Ok(Address::Unix(path)) => Ok(Some(admin::Wish::Unix(path))),
+            _ => value::listen(text).map(|address| Some(admin::Wish::Tcp(address))).map_err(|_| {
+                "write `127.0.0.1:9100`, `unix:/path/to/socket`, `auto` or `off`".to_owned()
+            }),
+        },
+    });
+    let token = sources.read_all("status-token", Token::parse);
+    let admin = admin::Settings { wish: address?, folder: admin::folder(environment) };
+    Some((admin, status::Settings { token: token?.into_iter().next_back() }))
+}
+
 pub(super) fn routes(sources: &mut Sources, platform: Platform) -> Option<route::Settings> {
     let health_path = sources.read("health-path", value::path);
     let warm_up_path = sources.read("warm-up-path", value::path);
@@ -96,6 +118,7 @@ pub(super) fn routes(sources: &mut Sources, platform: Platform) -> Option<route:
         health_path: health_path?,
         warm_up_path: warm_up_path?,
         always_on: always_on?,
+        has_status: false,
     })
 }
 
@@ -274,7 +297,7 @@ pub(super) fn assets(
         links: links?,
         memory: memory? as u64,
         makes_variants: makes_variants?,
-        reserved: vec![routes?.warm_up_path.clone(), routes?.health_path.clone()],
+        reserved: routes?.reserved(),
     })
 }
 

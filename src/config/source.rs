@@ -189,6 +189,7 @@ impl Sources {
         let shown = self.shown.iter().find(|shown| shown.name == name)?;
         let mut values = Vec::new();
         let mut is_sound = true;
+        let is_secret = is_secret(name);
         for text in &shown.values {
             match parse(text) {
                 Ok(value) => values.push(value),
@@ -197,7 +198,11 @@ impl Sources {
                     self.faults.push(Fault {
                         setting: name.to_owned(),
                         origin: shown.origin.to_string(),
-                        trouble: Trouble::Text(without_secret(name, text)),
+                        trouble: Trouble::Text(if is_secret {
+                            REDACTED.to_owned()
+                        } else {
+                            without_secret(name, text)
+                        }),
                         mend: why,
                     });
                 }
@@ -218,7 +223,11 @@ impl Sources {
         });
     }
 
-    pub(super) fn into_shown(self) -> Vec<Shown> {
+    /// What may be shown.
+    pub(super) fn into_shown(mut self) -> Vec<Shown> {
+        for shown in self.shown.iter_mut().filter(|shown| is_secret(shown.name)) {
+            shown.values.fill(REDACTED.to_owned());
+        }
         self.shown
     }
 
@@ -267,7 +276,7 @@ impl Sources {
             | toml::Value::Array(_)
             | toml::Value::Table(_) => None,
         };
-        let found = value.to_string();
+        let found = if setting.is_secret { REDACTED.to_owned() } else { value.to_string() };
         let texts = match value {
             toml::Value::Array(values) if setting.repeats => {
                 values.into_iter().map(scalar).collect::<Option<Vec<_>>>()
@@ -292,6 +301,13 @@ impl Sources {
             Vec::new()
         })
     }
+}
+
+/// What stands for a secret.
+const REDACTED: &str = "[redacted]";
+
+fn is_secret(name: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.is_secret && setting.name == name)
 }
 
 /// Whether Kubernetes set a variable: it describes every Service of a namespace to every pod, one

@@ -30,10 +30,7 @@ pub struct Reporter {
 impl Reporter {
     /// Counts a request and writes its line.
     pub fn report(&self, record: &Record) {
-        self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        if let Some(code) = record.code {
-            self.counters.count(code);
-        }
+        self.counters.request(record);
         self.tell(record);
     }
 
@@ -106,6 +103,7 @@ impl Ending {
     /// Begins with the request.
     pub fn begin(record: Record, reporter: Reporter, vital: Arc<Vital>) -> Self {
         vital.begin();
+        reporter.counters.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { record, reporter, vital, is_complete: false }
     }
 
@@ -136,6 +134,7 @@ impl Drop for Ending {
             self.cut();
         }
         self.vital.end();
+        self.reporter.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.reporter.report(&self.record);
     }
 }

@@ -7,7 +7,8 @@
 //!    A request for an asset in memory goes a [`shortcut`] past hyper, through the same steps.
 //! 2. [`normalise`] makes the request arrive normal.
 //! 3. [`route`] decides who answers.
-//! 4. [`probe`] answers from readiness, [`assets`] with a static file; or [`intake`] takes the request's content whole, and
+//! 4. [`probe`] answers from readiness, [`status`] with what forebay knows about itself,
+//!    [`assets`] with a static file; or [`intake`] takes the request's content whole, and
 //!    [`upstream`] waits for a place in the application, sends the request and reads the answer.
 //!    [`send_file`] sends the [file](mod@file) that the answer may name instead of content,
 //!    [`compress`] makes its text smaller, [`tunnel`] carries what follows a change of protocol.
@@ -20,6 +21,7 @@ pub mod proxy_protocol;
 pub mod normalise;
 pub mod route;
 pub mod probe;
+pub mod status;
 pub mod assets;
 pub mod intake;
 pub mod upstream;
@@ -27,6 +29,7 @@ pub mod tunnel;
 pub mod send_file;
 pub mod file;
 mod accept;
+mod note;
 pub mod compress;
 pub mod respond;
 pub mod body;
@@ -41,10 +44,11 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use note::{begin_record, chain};
 pub use witness::{SIGHTING, Sighting, Witness};
 
 use crate::code::Code;
@@ -61,6 +65,7 @@ use normalise::{Journal, Normaliser, Seen};
 use probe::Probes;
 use respond::Form;
 use route::{Probe, Route};
+use status::Desk;
 use tunnel::{Place, Protocol};
 use upstream::{Incomer, Outgoing, Upstream};
 
@@ -73,6 +78,8 @@ pub struct Gateway {
     pub routes: Arc<route::Settings>,
     /// Step 4a.
     pub probes: Probes,
+    /// Step 4a: who may read forebay's own status; nobody where there is no token.
+    pub status: Option<Arc<Desk>>,
     /// Step 4b.
     pub assets: Arc<Assets>,
     /// Step 4c.
@@ -108,6 +115,9 @@ pub enum Error {
     /// Step 2 failed.
     #[error(transparent)]
     Normalise(#[from] normalise::Error),
+    /// Step 4a shows its status to nobody else.
+    #[error(transparent)]
+    Status(#[from] status::Error),
     /// Step 4b has no file.
     #[error(transparent)]
     Asset(#[from] assets::Error),
@@ -132,6 +142,7 @@ impl Error {
             Self::NotServed { .. } => Code::NotServed,
             Self::Refused(why) => why.code(),
             Self::Normalise(why) => why.code(),
+            Self::Status(why) => why.code(),
             Self::Asset(why) => why.code(),
             Self::Intake(why) => why.code(),
             Self::TooManyTunnels => Code::TooManyTunnels,
@@ -216,6 +227,7 @@ impl Gateway {
         self.note(&seen, record);
         match route {
             Route::Probe(probe) => Ok(self.probe(probe, &head, record).await),
+            Route::Status => Ok(self.status(&head, &seen, record).await?),
             Route::Asset(asset) => Ok(self.asset(&asset, &head, record).await?),
             Route::NoAsset => Err(assets::Error::Missing.into()),
             Route::Upstream => {
@@ -256,6 +268,18 @@ impl Gateway {
         let answer = self.probes.answer(probe, &self.readiness).await;
         record.code = answer.code();
         own(respond::probe(answer), head.method == Method::HEAD)
+    }
+
+    /// Step 4a, for those who have the token.
+    async fn status(
+        &self,
+        head: &Parts,
+        seen: &Seen,
+        record: &mut Record,
+    ) -> Result<Answer, status::Error> {
+        record.is_status = true;
+        let desk = self.status.as_ref().ok_or(status::Error::NoToken)?;
+        Ok(own(desk.answer(head, seen).await?, head.method == Method::HEAD))
     }
 
     /// Step 4b.
@@ -372,27 +396,4 @@ fn admit(request: &Request<Incoming>) -> Result<(), Error> {
 /// An answer of forebay's own; to HEAD only its fields go.
 fn own(response: Response<Bytes>, is_head: bool) -> Answer {
     response.map(|content| Content::Own(if is_head { Bytes::new() } else { content }))
-}
-
-/// Begins the log line, with what the fields say before anything is changed.
-fn begin_record(fields: &HeaderMap, client: &Client) -> Record {
-    let field = |name: &str| fields.get(name).cloned();
-    Record {
-        host: field("host"),
-        trace: field("traceparent"),
-        arr_log_id: field("x-arr-log-id"),
-        ..Record::begin(client.peer)
-    }
-}
-
-/// An error and its causes, in one line for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

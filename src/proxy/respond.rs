@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER,
+    WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -78,6 +79,14 @@ pub fn error(code: Code, form: Form) -> Response<Bytes> {
     headers.insert(X_FOREBAY_ERROR, HeaderValue::from_static(meaning.id));
     if code == Code::AssetMethod {
         headers.insert(ALLOW, super::assets::METHODS);
+    }
+    if code == Code::StatusToken {
+        // For browsers, which ask their user, and for programs (RFC 7617, RFC 6750).
+        let challenges = "Basic realm=\"forebay status\", Bearer";
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenges));
+    }
+    if code == Code::StatusAttempts {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
     }
     if meaning.status == 503 {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
@@ -162,6 +171,8 @@ fn hint(status: u16, refreshes: bool) -> &'static str {
         503 if refreshes => "This page tries again by itself.",
         503 => "What you sent was not taken. Please go back and send it again in a moment.",
         404 => "It may have been moved or removed.",
+        401 => "The password is the status token; any user name will do.",
+        429 => "Please wait for a minute.",
         500.. => "Please try again in a moment. If it lasts, tell the site's owner the code below.",
         _ => "The request was not passed on.",
     }

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, header};
 
 use super::assets::{Asset, Assets, Match};
 use super::normalise::{HostKind, Platform, Seen};
+use super::status;
 
 /// Who answers.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,6 +17,8 @@ pub enum Route {
     Probe(Probe),
     /// forebay, with a static file.
     Asset(Asset),
+    /// forebay, with its own status.
+    Status,
     /// forebay, with 404: a static file that is not there.
     NoAsset,
     /// The application.
@@ -70,6 +73,17 @@ pub struct Settings {
     pub warm_up_path: String,
     /// Who answers Always On.
     pub always_on: AlwaysOn,
+    /// Whether forebay's own status is answered on the public port.
+    pub has_status: bool,
+}
+
+impl Settings {
+    /// The paths that no static file may take.
+    pub fn reserved(&self) -> Vec<String> {
+        let mut paths = vec![self.warm_up_path.clone(), self.health_path.clone()];
+        paths.extend(self.has_status.then(|| status::PATH.to_owned()));
+        paths
+    }
 }
 
 /// Chooses who answers.
@@ -82,6 +96,7 @@ pub struct Settings {
 pub fn choose(settings: &Settings, assets: &Assets, request: &Parts, seen: &Seen) -> Route {
     match probe(settings, request, seen) {
         Some(probe) => Route::Probe(probe),
+        None if settings.has_status && status::is_asked(request) => Route::Status,
         None => match assets.find(request.uri.path()) {
             Match::Asset(asset) => Route::Asset(asset),
             Match::Missing => Route::NoAsset,
@@ -186,6 +201,7 @@ mod tests {
             health_path: "/healthz".to_owned(),
             warm_up_path: "/robots933456.txt".to_owned(),
             always_on,
+            has_status: false,
         };
         let assets = crate::proxy::assets::tests::none();
         choose(&settings, &assets, &request.body(()).unwrap().into_parts().0, &seen)

@@ -41,6 +41,8 @@ pub(super) fn ask(
     let python = python(interpreter);
     let mut command = Command::new(&python);
     command.args(["-c", script.text]).args(script.arguments).current_dir(&interpreter.directory);
+    // No child needs forebay's own secret.
+    command.env_remove("FOREBAY_STATUS_TOKEN");
     command.envs(script.variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|source| Failure::NotStarted { python, source })?;

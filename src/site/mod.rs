@@ -19,6 +19,7 @@ use crate::app::turns::Wish as ReleaseWish;
 use crate::app::{self, End, Signals};
 use crate::config::{self, Config, Derived, Environment, Faults, Flags, Need, Origin};
 use crate::launch::{self, Command, Launch, Place, Variables, Wish};
+use crate::postgres_tls::{Leg, variables};
 use crate::proxy::proxy_protocol::Version;
 use crate::proxy::upstream::Address;
 use crate::python::{Failure, django, gunicorn};
@@ -79,7 +80,8 @@ pub struct Given<'a> {
 ///
 /// [`Error`].
 pub fn run(given: &Given<'_>) -> Result<End, Error> {
-    let draft = Draft::make(given)?;
+    let mut draft = Draft::make(given, Purpose::Run)?;
+    let leg = draft.leg.take();
     // From now on visitors can connect; they wait.
     let listener = app::bind(&draft.config)?;
     let questions = draft.questions();
@@ -90,7 +92,8 @@ pub fn run(given: &Given<'_>) -> Result<End, Error> {
     let (programs, announce) = (site.programs(), || site.announce());
     let release = site.release(&programs, given.environment);
     let signals = Some(signals);
-    Ok(app::run_site(&site.config, app::Site { listener, programs, release, announce, signals })?)
+    let parts = app::Site { listener, programs, release, announce, signals, leg };
+    Ok(app::run_site(&site.config, parts)?)
 }
 
 /// The settings that [`run`] would run with.
@@ -99,9 +102,18 @@ pub fn run(given: &Given<'_>) -> Result<End, Error> {
 ///
 /// [`Error::Settings`] and [`Error::Launch`].
 pub fn settings(given: &Given<'_>) -> Result<Config, Error> {
-    let draft = Draft::make(given)?;
+    let draft = Draft::make(given, Purpose::Show)?;
     let answers = draft.questions().ask(&AtomicBool::new(false));
     draft.conclude(given, answers).map(|site| site.config)
+}
+
+/// What is found out for what.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Purpose {
+    /// To run it.
+    Run,
+    /// To show it: nothing is taken that a running forebay has or may need.
+    Show,
 }
 
 /// What is known before anybody is asked.
@@ -110,10 +122,14 @@ struct Draft {
     config: Config,
     launch: Launch,
     derived: Vec<Derived>,
+    /// The leg to the PostgreSQL server.
+    leg: Option<Leg>,
+    /// The variables that name it to the children.
+    pointers: Variables,
 }
 
 impl Draft {
-    fn make(given: &Given<'_>) -> Result<Self, Error> {
+    fn make(given: &Given<'_>, purpose: Purpose) -> Result<Self, Error> {
         let port = launch::free_port()?;
         let text = format!("127.0.0.1:{port}");
         let derived = vec![Derived { name: "upstream", text, origin: Origin::Command }];
@@ -127,15 +143,20 @@ impl Draft {
             };
             (name.clone(), command)
         });
+        let leg = config.postgres.as_ref().filter(|_| purpose == Purpose::Run);
+        let leg = leg.map(Leg::bind).transpose().map_err(app::Error::from)?;
+        let pointers = pointers(&config, leg.as_ref(), given.variables);
+        let mut variables = given.variables.clone();
+        variables.extend(pointers.clone());
         let launch = Launch::find(&Wish {
             command: given.command,
             processes: &processes.collect::<Vec<_>>(),
             directory: Path::new("."),
-            variables: given.variables,
+            variables: &variables,
             port,
             essential: &config.essential,
         })?;
-        Ok(Self { config, launch, derived })
+        Ok(Self { config, launch, derived, leg, pointers })
     }
 
     fn questions(&self) -> Questions {
@@ -148,7 +169,7 @@ impl Draft {
 
     /// Takes the answers into the settings.
     fn conclude(self, given: &Given<'_>, answers: Answers) -> Result<Site, Error> {
-        let Self { config, mut launch, mut derived } = self;
+        let Self { config, mut launch, mut derived, pointers, .. } = self;
         if let Some(Ok(answer)) = &answers.gunicorn {
             launch.learn(answer);
         }
@@ -162,7 +183,17 @@ impl Draft {
             derived.extend(derive::static_files(django).ok());
         }
         let config = load(given, &derived)?;
-        Ok(Site { config, launch, answers, _socket: socket })
+        Ok(Site { config, launch, answers, pointers, _socket: socket })
+    }
+}
+
+/// The variables that lead the children to the leg.
+fn pointers(config: &Config, leg: Option<&Leg>, given: &Variables) -> Variables {
+    match (&config.postgres, leg) {
+        (Some(settings), Some(leg)) if settings.changes_variables => {
+            variables::pointing_at(leg.at(), &settings.server, given)
+        }
+        _ => Variables::new(),
     }
 }
 
@@ -207,6 +238,8 @@ struct Site {
     config: Config,
     launch: Launch,
     answers: Answers,
+    /// The variables that lead to the PostgreSQL leg.
+    pointers: Variables,
     /// Where the application's socket is; removed at the end.
     _socket: Option<TempDir>,
 }
@@ -221,7 +254,12 @@ impl Site {
             Version::V1 => "v1",
             Version::V2 => "v2",
         });
-        self.launch.programs(&place, version)
+        let mut programs = self.launch.programs(&place, version);
+        for program in &mut programs {
+            // What a line says itself comes later, and holds.
+            program.variables.splice(0..0, self.pointers.clone());
+        }
+        programs
     }
 
     /// With whom the release command takes turns, where there is one.
@@ -240,6 +278,7 @@ impl Site {
     /// Says what was found out.
     fn announce(&self) {
         self.launch.announce();
+        tell::postgres(&self.config, self.pointers.keys());
         tell::server(&self.config, &self.launch, self.answers.gunicorn.as_ref());
         tell::django(self.answers.django.as_ref());
     }

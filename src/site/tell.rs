@@ -3,6 +3,7 @@
 //! Owns: which time-outs are in the wrong order, and what to do about it.
 //! Must not know: who was asked, and how.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use super::derive;
@@ -44,6 +45,24 @@ pub(super) fn server(
     );
     for Misfit { what, mend } in misfits(config, traits) {
         tracing::warn!(mend, "{what}");
+    }
+}
+
+/// Says which variables lead the children to the PostgreSQL leg.
+pub(super) fn postgres<'a>(config: &Config, changed: impl Iterator<Item = &'a OsString>) {
+    let Some(settings) = &config.postgres else { return };
+    let names = changed.map(|name| name.to_string_lossy().into_owned());
+    let names = names.collect::<Vec<_>>().join(" ");
+    if !names.is_empty() {
+        tracing::info!(variables = names, "these variables lead what is started to PostgreSQL");
+    } else if settings.changes_variables {
+        tracing::warn!(
+            server = %settings.server,
+            mend = "name the server in DATABASE_URL, PGHOST or another variable that ends in HOST, \
+                    with the same port, or name the leg in Django's settings and say \
+                    --postgres-env off",
+            "no variable names the PostgreSQL server: what is started does not find the leg by itself"
+        );
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::{Answers, Draft, Error, Given, Questions, derive};
+use super::{Answers, Draft, Error, Given, Purpose, Questions, derive};
 use crate::config::{Config, Need};
 use crate::launch::{self, Launch};
 use crate::python::django;
@@ -27,7 +27,7 @@ pub struct View {
 ///
 /// [`Error::Settings`].
 pub fn view(given: &Given<'_>) -> Result<View, Error> {
-    let draft = match Draft::make(given) {
+    let draft = match Draft::make(given, Purpose::Show) {
         Ok(draft) => draft,
         Err(Error::Launch(why)) => {
             let need = Need::NoUpstream;

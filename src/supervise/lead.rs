@@ -15,7 +15,7 @@ use super::child::{self, Child};
 use super::plan::{Lives, Next};
 use super::reaper::Reaper;
 use super::turn::{Refused, Turn, Verdict};
-use super::{Error, Exit, Program, Role, Settings, Sink, Stage, number, process};
+use super::{Error, Exit, Program, Role, Roster, Settings, Sink, Stage, State, number, process};
 use crate::readiness::Liveness;
 
 /// What the children have in common.
@@ -30,6 +30,7 @@ pub(super) struct Lead {
     pub(super) release: watch::Sender<bool>,
     /// What is known of the web process.
     pub(super) liveness: watch::Sender<Liveness>,
+    pub(super) roster: Arc<Roster>,
     pub(super) web: Arc<Mutex<Option<Pid>>>,
 }
 
@@ -88,15 +89,18 @@ impl Lead {
         let command = program.written.clone();
         tracing::info!(command, runs = scope, "release phase begins");
         let mut child = self.start(program)?;
+        self.roster.runs(&program.name, child.leader(), 0);
         let deadline = sleep(self.settings.release_deadline);
         let exit = tokio::select! {
             exit = child.attend(self.stage.clone(), program.role) => exit,
             () = deadline => {
                 child.kill().await;
                 child.read_on().await;
+                self.roster.rests(&program.name, State::Ended, Exit::Signal(KILLED));
                 return Err(Error::ReleaseDeadline { command, lines: child.last_lines() });
             }
         };
+        self.roster.rests(&program.name, State::Ended, exit);
         let elapsed_ms = child.life().as_millis();
         if exit == Exit::Code(0) {
             tracing::info!(elapsed_ms, "release phase is done");
@@ -126,6 +130,7 @@ impl Lead {
             };
             let ran_ms = life.as_millis();
             if self.is_told(*role) {
+                self.roster.rests(name, State::Ended, exit);
                 tracing::info!(process = name, %exit, ran_ms, "stopped");
                 return;
             }
@@ -135,10 +140,12 @@ impl Lead {
             }
             match next {
                 Next::GiveUp => {
+                    self.roster.rests(name, State::Ended, exit);
                     let (name, crashes) = (name.clone(), self.settings.crash_limit);
                     return self.fail(Error::Dying { name, crashes, exit, lines });
                 }
                 Next::Restart(pause) => {
+                    self.roster.rests(name, State::Pausing, exit);
                     let pause_ms = pause.as_millis();
                     tracing::warn!(process = name, %exit, ran_ms, pause_ms, "ended: it is started again");
                     if lives.keeps_dying(&self.settings) {
@@ -166,6 +173,7 @@ impl Lead {
     ) -> Result<(Exit, Duration, Vec<String>), Error> {
         let mut child = self.start(program)?;
         let (name, command, pid) = (&program.name, &program.written, number(child.leader()));
+        self.roster.runs(name, child.leader(), restarts);
         tracing::info!(process = name, pid, restarts, command, "started");
         if program.role == Role::Web {
             self.set_web(Some(child.leader()));
@@ -239,3 +247,6 @@ impl Lead {
         tracing::error!("processes that left their groups cannot be killed");
     }
 }
+
+/// SIGKILL.
+const KILLED: u8 = 9;

@@ -13,6 +13,7 @@ mod output;
 mod plan;
 mod process;
 mod reaper;
+mod roster;
 mod turn;
 
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 pub use error::Error;
 pub use output::Sink;
 pub use plan::{Exit, Settings};
+pub use roster::{Member, Roster, State};
 pub use turn::{Refused, Report, Turn, Verdict};
 
 use crate::readiness::Liveness;
@@ -60,6 +62,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Web => "web",
+            Self::Essential => "essential",
+            Self::Other => "other",
+        }
+    }
+
     fn is_needed(self) -> bool {
         matches!(self, Self::Web | Self::Essential)
     }
@@ -104,7 +116,7 @@ impl Crew {
     }
 
     /// Starts programs, within a runtime of one thread: the release command when it is its
-    /// turn, then the others at once.
+    /// turn, then the others at once. The roster says from then on how they are.
     ///
     /// # Errors
     ///
@@ -113,7 +125,7 @@ impl Crew {
         programs: Vec<Program>,
         turn: Turn,
         settings: Settings,
-        sink: Sink,
+        (sink, roster): (Sink, Arc<Roster>),
     ) -> Result<Self, Error> {
         let reaper = Reaper::start().map_err(Error::NoHandler)?;
         let (stage, stages) = watch::channel(Stage::Run);
@@ -121,6 +133,7 @@ impl Crew {
         let (release, released) = watch::channel(false);
         let (liveness, lives) = watch::channel(Liveness::default());
         let web = Arc::default();
+        roster.enter(&programs);
         let lead = Lead {
             settings,
             sink,
@@ -129,6 +142,7 @@ impl Crew {
             failure,
             release,
             liveness,
+            roster,
             web: Arc::clone(&web),
         };
         let work = tokio::spawn(Arc::new(lead).run(programs, turn));

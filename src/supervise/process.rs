@@ -25,7 +25,7 @@ pub(super) struct Group {
 
 /// Starts a program as the leader of a group of its own; what it writes comes out of the pipes.
 ///
-/// It inherits the environment byte for byte.
+/// It inherits the environment byte for byte, but for what is forebay's own secret.
 ///
 /// # Errors
 ///
@@ -33,7 +33,8 @@ pub(super) struct Group {
 pub(super) fn spawn(program: &Program) -> io::Result<(Group, (OwnedFd, OwnedFd))> {
     let (first, arguments) = program.words.split_first().ok_or(io::ErrorKind::NotFound)?;
     let mut command = Command::new(first);
-    command.args(arguments).envs(program.variables.iter().map(|(name, value)| (name, value)));
+    command.args(arguments).env_remove(STATUS_TOKEN);
+    command.envs(program.variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
     let group = Group { leader: Pid::from_child(&child), told: HashSet::new() };
@@ -90,6 +91,45 @@ pub(super) fn words_of(process: Pid) -> Vec<OsString> {
     let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     line.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect()
 }
+
+/// How many bytes of memory the processes of each leader have: those of its group, and all that
+/// descend from them.
+pub(super) fn resident(leaders: &[Pid]) -> Vec<u64> {
+    let mut all = list();
+    all.truncate(PROCESS_LIMIT);
+    let page = rustix::param::page_size() as u64;
+    let of = |leader: Pid| {
+        let (mut members, mut others): (Vec<_>, Vec<_>) =
+            all.iter().partition(|it| it.id == leader || it.group == Some(leader));
+        // Each round finds the children of those found before.
+        while let Some(more) = Some(children(&members, &mut others)).filter(|it| !it.is_empty()) {
+            members.extend(more);
+        }
+        members.iter().map(|it| pages(it.id).saturating_mul(page)).sum()
+    };
+    leaders.iter().copied().map(of).collect()
+}
+
+/// Takes those out of `others` whose parent is among `parents`.
+fn children<'a>(parents: &[&Listed], others: &mut Vec<&'a Listed>) -> Vec<&'a Listed> {
+    let parents: HashSet<_> = parents.iter().map(|it| it.id).collect();
+    let is_child = |it: &Listed| it.parent.is_some_and(|parent| parents.contains(&parent));
+    let (found, left) = others.iter().partition(|it| is_child(it));
+    *others = left;
+    found
+}
+
+/// The resident pages of a process (proc(5), `statm`); zero when it has ended.
+fn pages(process: Pid) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/statm")).unwrap_or_default();
+    text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0)
+}
+
+/// So many processes are looked at.
+const PROCESS_LIMIT: usize = 4096;
+
+/// Whoever has it may see forebay's status: no child needs that.
+pub(super) const STATUS_TOKEN: &str = "FOREBAY_STATUS_TOKEN";
 
 /// Processes that were left to us by their parents, and live.
 pub(super) fn strays() -> Vec<Pid> {

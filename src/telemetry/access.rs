@@ -50,6 +50,8 @@ pub struct Record {
     pub is_disputed: bool,
     /// Whether a static file answers it.
     pub is_asset: bool,
+    /// Whether forebay's own status answers it.
+    pub is_status: bool,
     /// The coding of the content, where forebay compressed it or a variant was sent.
     pub coding: Option<&'static str>,
     /// Bytes of content sent.
@@ -110,6 +112,7 @@ impl Record {
             probe: None,
             is_disputed: false,
             is_asset: false,
+            is_status: false,
             coding: None,
             bytes: 0,
             times: Times::default(),

@@ -6,7 +6,9 @@
 mod access;
 mod child;
 mod counters;
+mod histogram;
 mod output;
+mod tally;
 
 use std::sync::Arc;
 
@@ -16,7 +18,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 pub use access::{Record, Times, Tunnel};
 pub use child::{Level, Said, redacted};
 pub use counters::Counters;
+pub use histogram::{BOUNDS_US, Histogram, Spread};
 pub use output::{Output, Writer};
+pub use tally::{CLASSES, KEPT, Mishap, OfWayTallied, Tallied, Tally, Way};
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -66,6 +66,11 @@ impl Output {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many lines were lost so far.
+    pub fn lost(&self) -> u64 {
+        self.waiting().lost
+    }
+
     /// Adds a line, which `write` puts at the end of the buffer with its line end.
     pub fn line(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut waiting = self.waiting();

@@ -8,6 +8,8 @@ mod application;
 mod content;
 mod children;
 mod clients;
+mod status;
+pub(super) mod postgres;
 
 use std::sync::LazyLock;
 
@@ -24,6 +26,8 @@ pub struct Setting {
     pub help: &'static str,
     /// Whether it may be given several times.
     pub repeats: bool,
+    /// Whether its text is shown to nobody.
+    pub is_secret: bool,
     /// The group in the help and in the README.
     pub group: &'static str,
 }
@@ -42,7 +46,7 @@ const fn one(
     default: &'static str,
     help: &'static str,
 ) -> Setting {
-    Setting { name, value, default, help, repeats: false, group }
+    Setting { name, value, default, help, repeats: false, is_secret: false, group }
 }
 
 const fn many(
@@ -51,12 +55,29 @@ const fn many(
     value: &'static str,
     help: &'static str,
 ) -> Setting {
-    Setting { name, value, default: "", help, repeats: true, group }
+    Setting { name, value, default: "", help, repeats: true, is_secret: false, group }
+}
+
+const fn secret(
+    group: &'static str,
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, value, default: "", help, repeats: false, is_secret: true, group }
 }
 
 /// Every setting.
 pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-    let lists = [platform::LIST, application::LIST, content::LIST, children::LIST, clients::LIST];
+    let lists = [
+        platform::LIST,
+        application::LIST,
+        content::LIST,
+        children::LIST,
+        postgres::LIST,
+        clients::LIST,
+        status::LIST,
+    ];
     lists.concat()
 });
 

@@ -56,7 +56,7 @@ impl Assets {
     pub fn look_once(&self) {
         let listings = look_at_all(&self.settings);
         let gathered = gather(&self.settings, &listings, &Gathered::default());
-        self.table.send_replace(Some(gathered.table));
+        self.lay(gathered.table);
     }
 }
 
@@ -206,7 +206,7 @@ impl Keeper {
     }
 
     fn publish(&self) {
-        self.assets.table.send_replace(Some(Arc::clone(&self.gathered.table)));
+        self.assets.lay(Arc::clone(&self.gathered.table));
     }
 
     /// Logs what is odd, each oddity once as long as it lasts.

@@ -21,7 +21,7 @@ mod walk;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
@@ -112,6 +112,21 @@ pub struct Assets {
     table: watch::Sender<Option<Arc<Table>>>,
     /// Until when requests wait for it.
     patience: Instant,
+    /// When the present table was laid.
+    laid: Mutex<Instant>,
+}
+
+/// What is served at this moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stock {
+    /// Files, without their variants.
+    pub files: u64,
+    /// Bytes of them and their variants.
+    pub bytes: u64,
+    /// Bytes of those that are in memory; what several have in common counts for each.
+    pub memory_bytes: u64,
+    /// How long ago the table was laid.
+    pub age: Duration,
 }
 
 /// How long requests wait for the first table. Reading a share may take that long; afterwards the
@@ -123,8 +138,10 @@ impl Assets {
     pub fn new(settings: Settings) -> Self {
         // Without a place there is nothing to wait for.
         let first = settings.places.is_empty().then(Arc::default);
-        let patience = Instant::now() + FIRST_TABLE_DEADLINE;
-        Self { settings: Arc::new(settings), table: watch::Sender::new(first), patience }
+        let now = Instant::now();
+        let patience = now + FIRST_TABLE_DEADLINE;
+        let table = watch::Sender::new(first);
+        Self { settings: Arc::new(settings), table, patience, laid: Mutex::new(now) }
     }
 
     /// Whether any file may be served.
@@ -135,6 +152,20 @@ impl Assets {
     /// Whether there is a table: before, no path is known to be an asset's.
     pub fn is_laid(&self) -> bool {
         self.table.borrow().is_some()
+    }
+
+    /// What is served now; nothing without a directory, or before the first table.
+    pub fn stock(&self) -> Option<Stock> {
+        let table = self.table.borrow().clone().filter(|_| self.is_on())?;
+        let age = self.laid.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let (files, bytes, memory_bytes) = table.sums();
+        Some(Stock { files, bytes, memory_bytes, age })
+    }
+
+    /// Replaces the table.
+    fn lay(&self, table: Arc<Table>) {
+        *self.laid.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.table.send_replace(Some(table));
     }
 
     /// Waits for the first table if the request may be for a file in it; whether there is a table

@@ -93,6 +93,20 @@ impl Table {
         self.assets.len()
     }
 
+    /// How many files there are, their bytes with all variants, and those of them in memory.
+    pub(super) fn sums(&self) -> (u64, u64, u64) {
+        let (mut files, mut bytes, mut in_memory) = (0, 0, 0);
+        for asset in self.assets.values() {
+            let Asset::File(file) = asset else { continue };
+            files += 1;
+            for form in &file.representations {
+                bytes += form.stored.size;
+                in_memory += if form.stored.body.is_some() { form.stored.size } else { 0 };
+            }
+        }
+        (files, bytes, in_memory)
+    }
+
     /// Puts a file in the place of another with the same path; `index` is the name of files that
     /// stand for their directories, `reserved` are paths that no file may take.
     pub(super) fn put(

@@ -25,6 +25,11 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// The most that may be taken.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Bytes that are not taken.
     pub fn free(&self) -> u64 {
         self.limit.saturating_sub(self.used())

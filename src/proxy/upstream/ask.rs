@@ -172,7 +172,8 @@ impl Asker {
 
     /// Asks once; returns the status of the answer.
     async fn ask(&self, host: &HeaderValue) -> Result<u16, Error> {
-        let connection = connect(&self.upstream.address, self.upstream.deadlines.connect).await?;
+        let connection =
+            connect(&self.upstream.address, self.upstream.deadlines.connect, &self.pulse).await?;
         let mut text = BytesMut::with_capacity(512);
         if let Some(version) = self.upstream.proxy_protocol {
             let this = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -8,7 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -149,12 +150,24 @@ pub(super) struct Connection {
     pub stream: Stream,
     /// What was read and is not part of the present answer yet. Its memory stays with the connection.
     pub buffer: BytesMut,
+    _open: Counted,
+}
+
+/// Counts a connection as open until it is dropped or becomes a tunnel.
+#[derive(Debug)]
+struct Counted(Arc<AtomicU64>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
-    /// Wraps a fresh stream.
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, buffer: BytesMut::new() }
+    /// Wraps a fresh stream, and counts it.
+    pub(super) fn new(stream: Stream, open: &Arc<AtomicU64>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self { stream, buffer: BytesMut::new(), _open: Counted(Arc::clone(open)) }
     }
 }
 
@@ -178,6 +191,11 @@ impl Pool {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, Connection)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many connections are idle.
+    pub(super) fn len(&self) -> usize {
+        self.idle().len()
     }
 
     /// Takes the youngest connection that is young enough and quiet.

@@ -121,8 +121,9 @@ impl<'a> Delivery<'a> {
             return Ok((connection, false));
         }
         let begun = Instant::now();
-        let settings = &self.upstream.settings;
-        let result = connect(&settings.address, settings.deadlines.connect).await;
+        let Upstream { settings, common, .. } = self.upstream;
+        let deadline = settings.deadlines.connect;
+        let result = connect(&settings.address, deadline, &common.pulse).await;
         times.connect += begun.elapsed();
         result.map(|connection| (connection, true))
     }

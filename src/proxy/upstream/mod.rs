@@ -15,8 +15,8 @@ mod running;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -153,17 +153,28 @@ pub struct Pulse {
     base: Instant,
     last_answer_ms: AtomicU64,
     repeats: AtomicU64,
+    open: Arc<AtomicU64>,
 }
 
 impl Pulse {
     /// Begins without an answer.
     pub fn new() -> Self {
-        Self { base: Instant::now(), last_answer_ms: AtomicU64::new(0), repeats: AtomicU64::new(0) }
+        Self {
+            base: Instant::now(),
+            last_answer_ms: AtomicU64::new(0),
+            repeats: AtomicU64::new(0),
+            open: Arc::default(),
+        }
     }
 
     /// How many requests were sent again so far.
     pub fn repeats(&self) -> u64 {
         self.repeats.load(Ordering::Relaxed)
+    }
+
+    /// How many connections to the application are open, those that became tunnels aside.
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
     }
 
     fn repeated(&self) {
@@ -199,6 +210,8 @@ pub struct Common {
     pub stores: Arc<Stores>,
     /// Whether there is an application.
     pub readiness: Arc<Readiness>,
+    /// The pools of all data threads.
+    pools: Arc<Mutex<Vec<Arc<Pool>>>>,
 }
 
 impl Common {
@@ -210,7 +223,14 @@ impl Common {
             queue: Arc::new(Queue::new(queue, Arc::clone(&readiness))),
             stores: Stores::new(spool),
             readiness,
+            pools: Arc::default(),
         }
+    }
+
+    /// How many connections to the application are idle, to be used again.
+    pub fn idle(&self) -> u64 {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.iter().map(|pool| pool.len() as u64).sum()
     }
 }
 
@@ -258,6 +278,7 @@ impl Upstream {
             None => settings.keep_alive,
         };
         let pool = Arc::new(Pool::new(keep_alive));
+        common.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pool));
         Self { settings, common, pool, errands: Arc::default() }
     }
 
@@ -321,9 +342,13 @@ impl Upstream {
 }
 
 /// Connects within a deadline.
-async fn connect(address: &Address, deadline: Duration) -> Result<Connection, Error> {
+async fn connect(
+    address: &Address,
+    deadline: Duration,
+    pulse: &Pulse,
+) -> Result<Connection, Error> {
     match timeout(deadline, address.connect()).await {
-        Ok(Ok(stream)) => Ok(Connection::new(stream)),
+        Ok(Ok(stream)) => Ok(Connection::new(stream, &pulse.open)),
         Ok(Err(source)) => Err(Error::Connect { address: address.clone(), source }),
         Err(_) => Err(Error::ConnectDeadline { address: address.clone(), deadline }),
     }

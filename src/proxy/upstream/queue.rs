@@ -66,6 +66,11 @@ impl Queue {
         }
     }
 
+    /// What it obeys.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// Requests that wait now.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -130,7 +132,7 @@ impl Forebay {
         }
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.envs(start.variables.iter().copied());
-        let mut forebay = Self::begin(command, directory);
+        let mut forebay = Self::begin(command, directory, "address");
         forebay.has_children = true;
         forebay
     }
@@ -142,11 +144,24 @@ impl Forebay {
         }
         command.args(["--listen", "127.0.0.1:0"]);
         command.env_clear().envs(variables.iter().copied());
-        Self::begin(command, fresh_directory())
+        Self::begin(command, fresh_directory(), "address")
     }
 
-    fn begin(mut command: Command, directory: PathBuf) -> Self {
-        command.current_dir(&directory);
+    /// `forebay tunnel` to a server, with more flags.
+    pub(crate) fn tunnel(server: &str, flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        command.args(["tunnel", "--to", server]).args(flags);
+        if !flags.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.env_clear();
+        Self::begin(command, fresh_directory(), "listens")
+    }
+
+    /// Starts it and waits until its log says, under `field`, where it listens.
+    fn begin(mut command: Command, directory: PathBuf, field: &str) -> Self {
+        // Where its admin socket is put, so that it goes with the directory.
+        command.current_dir(&directory).env("XDG_RUNTIME_DIR", &directory);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Watched::<Log>::default());
@@ -154,9 +169,10 @@ impl Forebay {
         keep_lines(child.stdout.take().unwrap(), Arc::clone(&log));
         keep_text(child.stderr.take().unwrap(), Arc::clone(&complaints));
         let address = log.wait("forebay says where it listens", |log| {
-            let line = log.lines.iter().find(|line| line.contains("listening"))?;
+            let says = |line: &&String| line.contains("listening") || field != "address";
+            let line = log.lines.iter().filter(says).find(|line| line.contains(field))?;
             // `"address":"127.0.0.1:1"` or `address=127.0.0.1:1`.
-            let (_, rest) = line.split_once("address")?;
+            let (_, rest) = line.split_once(field)?;
             let start = rest.find(|letter: char| letter.is_ascii_digit())?;
             rest[start..].split(['"', ' ']).next()?.parse().ok()
         });
@@ -167,6 +183,29 @@ impl Forebay {
     pub(crate) fn ready(self) -> Self {
         self.wait_for_line("ready", |line| line.contains("the application is ready"));
         self
+    }
+
+    /// One request to its admin socket, as raw bytes.
+    pub(crate) fn ask_admin(&self, request: &str) -> String {
+        let mut stream = UnixStream::connect(self.admin_socket()).unwrap();
+        stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Its report.
+    pub(crate) fn report(&self) -> Value {
+        let answer = self.ask_admin("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let (_, content) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(content).unwrap()
+    }
+
+    /// Its default admin socket.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        let user = std::fs::metadata(&self.directory).unwrap().uid();
+        self.directory.join(format!("forebay-{user}-{}.sock", self.address.port()))
     }
 
     /// The directory that it runs in.

@@ -57,7 +57,7 @@ pub(crate) struct WithTls {
 impl WithTls {
     pub(crate) fn start() -> Self {
         let port = free_port();
-        let (directory, leash) = start(&["tls", &port.to_string()]);
+        let (directory, leash) = start(&["tls", &port.to_string()], "");
         Self { directory, port, _leash: leash }
     }
 
@@ -72,22 +72,25 @@ impl WithTls {
     }
 }
 
-struct Cluster {
-    directory: String,
+/// A cluster, running.
+pub(crate) struct Cluster {
+    /// Where its socket is; it goes away with the cluster.
+    pub(crate) directory: String,
     /// Its standard input closes with this process, and that ends the cluster.
     _leash: Child,
 }
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
-    let (directory, leash) = start(&[]);
-    prepare(&directory);
-    Cluster { directory, _leash: leash }
+    let cluster = Cluster::start("");
+    prepare(&cluster.directory, "postgres");
+    cluster
 });
 
-fn start(arguments: &[&str]) -> (String, Child) {
+fn start(arguments: &[&str], flags: &str) -> (String, Child) {
     let mut leash = Command::new("sh")
         .arg(sources().join("support/postgres.sh"))
         .args(arguments)
+        .env("POSTGRES_FLAGS", flags)
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -100,12 +103,21 @@ fn start(arguments: &[&str]) -> (String, Child) {
     (directory, leash)
 }
 
-fn prepare(directory: &str) {
+impl Cluster {
+    /// A cluster with more flags for its server, with nothing in it.
+    pub(crate) fn start(flags: &str) -> Self {
+        let (directory, leash) = start(&[], flags);
+        Self { directory, _leash: leash }
+    }
+}
+
+/// Makes the site's tables and what its tests rely on, in an empty database.
+pub(crate) fn prepare(directory: &str, name: &str) {
     let output = Command::new(python_program("python"))
         .args(["manage.py", "prepare"])
         .current_dir(sources().join("site"))
         .env_clear()
-        .envs([("PGHOST", directory), ("PGUSER", "postgres"), ("PGDATABASE", "postgres")])
+        .envs([("PGHOST", directory), ("PGUSER", "postgres"), ("PGDATABASE", name)])
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap();

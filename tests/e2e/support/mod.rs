@@ -11,8 +11,10 @@ pub(crate) mod site;
 pub(crate) mod notes;
 pub(crate) mod load;
 pub(crate) mod relay;
+pub(crate) mod secure;
 pub(crate) mod random;
 pub(crate) mod tree;
+pub(crate) mod packages;
 pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,8 +1,9 @@
 #!/bin/sh
 # A throw-away PostgreSQL cluster that lives as long as standard input stays open.
-# Run by tests/e2e/support/database.rs, with `tls PORT` for one with TLS; prints the directory of the cluster's socket once it answers.
+# Run by tests/e2e/support/database.rs, with `tls PORT` for one with TLS; prints the directory of the
+# cluster's socket once it answers.
 # The directory is below /tmp, because user postgres may not look into a checkout below /root, and
-# because the path of a unix socket has little room.
+# because the path of a unix socket has little room. POSTGRES_FLAGS are more flags for the server.
 set -eu
 
 fail() { echo "tests/e2e: $*" >&2; exit 1; }
@@ -52,6 +53,6 @@ if [ "${1-}" = tls ]; then
 fi
 as_owner "$bin/pg_ctl" -D "$directory/data" -l "$directory/log" -w -o "-k $directory $more \
     -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
-    -c max_connections=200" start >/dev/null || { cat "$directory/log" >&2; fail "PostgreSQL does not start"; }
+    -c max_connections=200 ${POSTGRES_FLAGS:-}" start >/dev/null || { cat "$directory/log" >&2; fail "PostgreSQL does not start"; }
 echo "$directory"
 cat >/dev/null
