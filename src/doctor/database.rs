@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Known, NotLooked};
 use crate::config::{Config, Environment};
-use crate::postgres::{self, Choice, Client, Error, Found, Mode, Place, Target};
+use crate::postgres::{self, Choice, Client, Error, Found, Mode, Place, Target, Trust};
 use crate::python::details;
 
 /// What became of connecting.
@@ -144,7 +144,10 @@ fn of_django(database: &details::Database, environment: &Environment) -> Target 
         user,
         password: environment.get("PGPASSWORD").cloned(),
         mode,
-        roots: (roots != "system").then(|| PathBuf::from(roots)),
+        trust: Trust {
+            files: (roots != "system").then(|| PathBuf::from(roots)).into_iter().collect(),
+            ..Trust::default()
+        },
         options: None,
     }
 }

@@ -272,6 +272,7 @@ impl Site {
             variables: environment.clone(),
             command: command.written.clone(),
             collected: places.iter().map(|place| place.directory.clone()).collect(),
+            leg: self.config.postgres.clone(),
         })
     }
 
