@@ -4,10 +4,10 @@
 //! [`config`] is where settings come from; [`site`] is `forebay run`: [`launch`] finds out what to
 //! start, [`python`] what Django and gunicorn say, [`supervise`] keeps it running; [`app`] puts the
 //! parts together and takes them apart. [`explain`] shows what is done to a request, [`demo`] shows it
-//! in a browser, and [`telemetry`] says what happens. [`tls`] knows which servers are believed,
-//! [`postgres`] reaches the site's database, and [`release`] has one instance release for all.
-//! [`postgres_tls`] is the leg from this machine's programs to a PostgreSQL server.
-//! [`status`] is what forebay knows about itself, [`admin`] serves it on an address of its own,
+//! in a browser, [`doctor`] looks for what is wrong, and [`telemetry`] says what happens. [`tls`] knows
+//! which servers are believed, [`postgres`] reaches the site's database, and [`release`] has one
+//! instance release for all. [`postgres_tls`] is the leg from this machine's programs to a PostgreSQL
+//! server. [`status`] is what forebay knows about itself, [`admin`] serves it on an address of its own,
 //! [`follow`] asks for it from elsewhere.
 //! [`precompress`] is a tool for build time. The binary is in `main.rs` and `cli.rs`.
 
@@ -31,4 +31,5 @@ pub mod app;
 pub mod site;
 pub mod explain;
 pub mod demo;
+pub mod doctor;
 pub mod precompress;

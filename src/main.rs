@@ -18,7 +18,7 @@ use forebay::app::{self, End};
 use forebay::config::{Config, Environment, Faults, Flags, Need};
 use forebay::launch::Variables;
 use forebay::site::{self, Given};
-use forebay::{demo, explain, follow, precompress};
+use forebay::{demo, doctor, explain, follow, precompress};
 
 /// Everything that ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,8 @@ enum Failure {
     Site(#[from] site::Error),
     #[error(transparent)]
     Explain(#[from] explain::Error),
+    #[error(transparent)]
+    Doctor(#[from] doctor::Error),
     #[error(transparent)]
     Precompress(#[from] precompress::Error),
     #[error(transparent)]
@@ -54,6 +56,7 @@ impl Failure {
             Self::Precompress(why) if why.is_the_command_lines_fault() => 2,
             Self::App(why) => why.code(),
             Self::Site(why) => why.code(),
+            Self::Doctor(why) => why.code(),
             Self::Explain(_) | Self::Precompress(_) | Self::Manual(_) | Self::Write(_) => 1,
         }
     }
@@ -62,6 +65,7 @@ impl Failure {
         match self {
             Self::App(why) => Some(why.mend()),
             Self::Site(why) => why.mend(),
+            Self::Doctor(why) => why.mend(),
             Self::Explain(why) => Some(why.mend()),
             Self::Precompress(why) => Some(why.mend()),
             Self::Follow(why) => Some(why.mend()),
@@ -123,6 +127,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         "compress" => call.compress(),
         "status" => call.status(),
         "explain" => call.explain(),
+        "doctor" => call.doctor(),
         "config" => call.config(),
         "completions" => say(&manual::completions(cli::command(), matches)),
         "man" => say(&manual::pages(cli::command(), matches)?),
@@ -202,6 +207,13 @@ impl Call<'_> {
             Config::load(flags, self.environment, Need::NoUpstream)?
         };
         self.say_either(|| config.json(), || config.table())
+    }
+
+    fn doctor(self) -> Result<ExitCode, Failure> {
+        let (flags, command) = (self.flags(), cli::words(self.matches));
+        let report = doctor::run(&self.given(&flags, &command), &cli::wish(self.matches))?;
+        self.say_either(|| report.json(), || report.text())?;
+        Ok(ExitCode::from(report.code()))
     }
 
     /// What `forebay run` is given.

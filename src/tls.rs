@@ -61,16 +61,19 @@ pub fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(certificates)
 }
 
-/// A client that believes a server whose chain ends in a root of Mozilla's set or of `more`, and
-/// whose certificate has the name that was asked for. TLS 1.2 and 1.3.
+/// A client that believes a server whose chain ends in one of its `own` roots or, if wanted, in one of
+/// Mozilla's set, and whose certificate has the name that was asked for. TLS 1.2 and 1.3.
 ///
 /// Mozilla's set has both roots of Azure's databases (facts, 8).
 ///
 /// # Errors
 ///
 /// [`Error::BadRoot`], [`Error::Verifier`] and [`Error::Library`].
-pub fn verifying(more: &[CertificateDer<'static>]) -> Result<ClientConfig, Error> {
-    let verifier = verifier(more, true)?;
+pub fn verifying(
+    own: &[CertificateDer<'static>],
+    has_built_in: bool,
+) -> Result<ClientConfig, Error> {
+    let verifier = verifier(own, has_built_in)?;
     Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_webpki_verifier(verifier)
@@ -109,7 +112,7 @@ mod tests {
             let found = webpki_roots::TLS_SERVER_ROOTS.iter().filter(|it| has_name(&it.subject));
             assert_eq!(found.count(), 1, "{name}");
         }
-        verifying(&[]).unwrap();
+        verifying(&[], true).unwrap();
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use crate::postgres::{self, Found};
+use crate::postgres::{self, Found, Trust};
+use crate::postgres_tls::{self, Believed};
 use crate::readiness::{Phase, Readiness, Reason};
 use crate::release::{self, Code, Limits, Record, Release, Why};
 use crate::supervise::{Refused, Report, Turn, Verdict};
@@ -31,6 +32,8 @@ pub struct Wish {
     pub command: String,
     /// Directories whose files follow from others.
     pub collected: Vec<PathBuf>,
+    /// The leg to the database, if there is one.
+    pub leg: Option<postgres_tls::Settings>,
 }
 
 /// The turn of this start; `named` gets to know which release this is.
@@ -56,7 +59,7 @@ async fn find(
         .map_err(|why| refused(why.mend(), why))?;
     let each_start = || Ok(Verdict::Run(Report::to_nobody(EACH_START)));
     let (target, named_by) = match found {
-        Found::Database { target, named_by } => (target, named_by),
+        Found::Database { target, named_by } => (with_the_legs_trust(target, &wish), named_by),
         Found::Off => return each_start(),
         Found::Nothing => {
             tracing::info!(
@@ -125,6 +128,26 @@ fn refused(mend: String, why: impl std::error::Error + Send + Sync + 'static) ->
     let cause = release::causes(&why);
     tracing::error!(%why, cause, mend, "it cannot be found out whose turn it is to release");
     Refused { source: Box::new(why), mend }
+}
+
+/// The server of the leg is believed as the leg believes it: what the variables say of TLS is not for
+/// those who go through the leg, and may name files that are not there.
+///
+/// The lock itself does not go through it: a pooler would not be noticed behind it.
+fn with_the_legs_trust(mut target: postgres::Target, wish: &Wish) -> postgres::Target {
+    let Some(leg) = &wish.leg else { return target };
+    let is_the_legs = |place: &postgres::Place| match place {
+        postgres::Place::Tcp { host, port } => {
+            host.eq_ignore_ascii_case(&leg.server.host) && *port == leg.server.port
+        }
+        postgres::Place::Unix { .. } => false,
+    };
+    if target.places.iter().all(is_the_legs) {
+        target.mode = postgres::Mode::Always;
+        let Believed { files, is_all } = leg.believed.clone();
+        target.trust = Trust { files, is_all, name: Some(leg.name.to_str().into_owned()) };
+    }
+    target
 }
 
 fn tell_why(why: &Why, waited_ms: u128) {

@@ -185,7 +185,7 @@ pub fn run(
     };
     let tls = if matches!(target, Target::Http { is_tls: true, .. }) {
         let roots = settings.roots.as_deref().map(tls::read_roots).transpose()?;
-        Some(tls::verifying(&roots.unwrap_or_default())?)
+        Some(tls::verifying(&roots.unwrap_or_default(), true)?)
     } else {
         None
     };

@@ -231,6 +231,11 @@ impl Launch {
         programs
     }
 
+    /// The programs as they were found, bound to nothing yet.
+    pub fn found_programs(&self) -> &[Program] {
+        &self.programs
+    }
+
     /// What makes gunicorn expect the PROXY protocol, unless it does already or is not known.
     fn proxy_option(&self, version: &str) -> Option<OsString> {
         match self.traits.proxy_protocol? {

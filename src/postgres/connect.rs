@@ -60,11 +60,11 @@ impl Client {
 ///
 /// Dropping the future closes the connection.
 pub async fn connect(target: &Target, deadline: Duration) -> Result<Client, Error> {
-    let roots = match (&target.roots, target.mode) {
-        (Some(path), Mode::Fitting | Mode::Always) => tls::read_roots(path)?,
-        (None, _) | (Some(_), Mode::Never) => Vec::new(),
-    };
-    let tls = Arc::new(tls::verifying(&roots)?);
+    let mut roots = Vec::new();
+    for path in target.trust.files.iter().filter(|_| target.mode != Mode::Never) {
+        roots.extend(tls::read_roots(path)?);
+    }
+    let tls = Arc::new(tls::verifying(&roots, !target.trust.is_all)?);
     let mut last = None;
     for place in &target.places {
         let end = Instant::now() + deadline;
@@ -97,7 +97,8 @@ async fn open(target: &Target, place: &Place, tls: &Arc<ClientConfig>) -> Result
             watch_over(&stream).map_err(failed)?;
             let address = stream.peer_addr().map_err(failed)?;
             if wants_tls(target.mode, place, address, &mut stream).await? {
-                let stream = encrypt(place, host, stream, tls).await?;
+                let name = target.trust.name.as_ref().unwrap_or(host);
+                let stream = encrypt(place, name, stream, tls).await?;
                 begin(target, place, stream, true).await?
             } else {
                 begin(target, place, stream, false).await?

@@ -12,5 +12,5 @@ mod written;
 pub use connect::{Client, connect};
 pub use error::{Error, Fault};
 pub use find::{Choice, Found, Misnamed, Written, find};
-pub use target::{Mode, Place, Target};
+pub use target::{Mode, Place, Target, Trust};
 pub use written::Bad;

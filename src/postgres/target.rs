@@ -20,10 +20,21 @@ pub struct Target {
     pub database: String,
     /// What was said about encryption.
     pub mode: Mode,
-    /// A file of roots in PEM form, beside those that are built in.
-    pub roots: Option<PathBuf>,
+    /// Which servers are believed.
+    pub trust: Trust,
     /// Settings for the session, as `-c search_path=app`.
     pub options: Option<String>,
+}
+
+/// Which servers are believed: by chain, and by name.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Trust {
+    /// Files of roots in PEM form.
+    pub files: Vec<PathBuf>,
+    /// Whether these alone count, and not the roots that are built in.
+    pub is_all: bool,
+    /// The name that the certificate must have, where it is not the host's.
+    pub name: Option<String>,
 }
 
 /// One server.
@@ -131,7 +142,7 @@ impl fmt::Debug for Target {
             .field("password", &self.password.as_ref().map(|_| "[redacted]"))
             .field("database", &self.database)
             .field("mode", &self.mode)
-            .field("roots", &self.roots)
+            .field("trust", &self.trust)
             // They can hold anything.
             .field("options", &self.options.as_ref().map(|_| "[redacted]"))
             .finish()
@@ -159,7 +170,7 @@ mod tests {
             password: Some("s3cret".to_owned()),
             database: "site".to_owned(),
             mode: Mode::Fitting,
-            roots: None,
+            trust: Trust::default(),
             options: Some("-c a=s3cret".to_owned()),
         };
         let shown = format!("{target} {target:?} {target:#?}");

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::details::Details;
 use super::{Failure, Interpreter, child};
 
 /// What is known of the site before it is asked.
@@ -47,6 +48,8 @@ pub struct Site {
     pub allowed_hosts: Vec<String>,
     /// DEBUG.
     pub debug: bool,
+    /// What only the doctor looks at; or the class of the exception that reading it raised.
+    pub details: Result<Details, String>,
 }
 
 impl Site {
@@ -69,6 +72,7 @@ impl Site {
             whitenoise_index_file: text("whitenoise_index_file").map(str::to_owned),
             allowed_hosts: hosts.filter_map(|host| host.as_str().map(str::to_owned)).collect(),
             debug: answer["debug"] == true,
+            details: Details::read(&answer["details"]),
         }
     }
 }
@@ -160,13 +164,13 @@ fn named_in(text: &str) -> Option<String> {
     })
 }
 
-const NAME: &str = "DJANGO_SETTINGS_MODULE";
+pub(super) const NAME: &str = "DJANGO_SETTINGS_MODULE";
 
 const ASK: &str = include_str!("django.py");
 
 /// The variable wins, as it does in Django; then the module that the server loads, since its
 /// settings may be others than those of `manage.py`.
-fn settings_module(question: &Question) -> Option<String> {
+pub(super) fn settings_module(question: &Question) -> Option<String> {
     let Question { interpreter: Interpreter { directory, .. }, module, settings } = question;
     let named = settings.as_ref().map(|name| name.to_string_lossy().into_owned());
     let loaded = || {

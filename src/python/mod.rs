@@ -4,8 +4,10 @@
 //! Must not know: what follows from an answer.
 
 mod child;
+pub mod details;
 pub mod django;
 pub mod gunicorn;
+pub mod load;
 
 use std::ffi::OsStr;
 use std::io;

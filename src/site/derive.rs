@@ -105,6 +105,7 @@ mod tests {
             whitenoise_index_file: None,
             allowed_hosts: Vec::new(),
             debug: false,
+            details: Err(String::new()),
         };
         for (prefix, root, text) in [
             ("/static/", Some("/srv/static"), Some("/static/=/srv/static")),

@@ -5,6 +5,7 @@
 
 mod derive;
 mod tell;
+mod view;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -23,6 +24,9 @@ use crate::proxy::proxy_protocol::Version;
 use crate::proxy::upstream::Address;
 use crate::python::{Failure, django, gunicorn};
 use crate::supervise::{Program, Role};
+
+pub use tell::{Misfit, misfits};
+pub use view::{View, static_files, view};
 
 /// Why `forebay run` does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -204,11 +208,13 @@ struct Questions {
     gunicorn: Option<gunicorn::Question>,
 }
 
-/// What it said.
+/// What it said; nothing where it was not asked.
 #[derive(Debug)]
-struct Answers {
-    django: Option<Result<django::Site, django::Error>>,
-    gunicorn: Option<Result<gunicorn::Configuration, Failure>>,
+pub struct Answers {
+    /// Django.
+    pub django: Option<Result<django::Site, django::Error>>,
+    /// gunicorn.
+    pub gunicorn: Option<Result<gunicorn::Configuration, Failure>>,
 }
 
 impl Questions {
@@ -266,6 +272,7 @@ impl Site {
             variables: environment.clone(),
             command: command.written.clone(),
             collected: places.iter().map(|place| place.directory.clone()).collect(),
+            leg: self.config.postgres.clone(),
         })
     }
 

@@ -43,14 +43,7 @@ pub(super) fn server(
         derived = follows.collect::<Vec<_>>().join(" "),
         "the application server"
     );
-    let limits = Limits {
-        has_front_end: config.normalise.platform.has_front_end(),
-        response: config.upstream.deadlines.response,
-        stop: config.drain_deadline,
-        keep_alive: config.upstream.keep_alive,
-        concurrency: config.queue.concurrency,
-    };
-    for Misfit { what, mend } in misfits(traits, &limits) {
+    for Misfit { what, mend } in misfits(config, traits) {
         tracing::warn!(mend, "{what}");
     }
 }
@@ -84,10 +77,24 @@ struct Limits {
 }
 
 /// Two settings that do not fit together.
-#[derive(Debug)]
-struct Misfit {
-    what: String,
-    mend: &'static str,
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Misfit {
+    /// Which, and what follows.
+    pub what: String,
+    /// What to do about it.
+    pub mend: &'static str,
+}
+
+/// The settings of forebay that do not fit to the application server's.
+pub fn misfits(config: &Config, traits: &Traits) -> Vec<Misfit> {
+    let limits = Limits {
+        has_front_end: config.normalise.platform.has_front_end(),
+        response: config.upstream.deadlines.response,
+        stop: config.drain_deadline,
+        keep_alive: config.upstream.keep_alive,
+        concurrency: config.queue.concurrency,
+    };
+    compared(traits, &limits)
 }
 
 /// App Service's front end gives up on an answer then (facts, 2).
@@ -96,7 +103,7 @@ const FRONT_END: Duration = Duration::from_secs(230);
 /// gunicorn's default, which nobody chose.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
-fn misfits(traits: &Traits, limits: &Limits) -> Vec<Misfit> {
+fn compared(traits: &Traits, limits: &Limits) -> Vec<Misfit> {
     let mut found = Vec::new();
     let mut misfit = |what: String, mend| found.push(Misfit { what, mend });
     let in_seconds = |time: Duration| format!("{} s", time.as_secs_f32());
@@ -225,7 +232,7 @@ mod tests {
     }
 
     fn found(traits: &Traits, limits: &Limits) -> String {
-        misfits(traits, limits).into_iter().map(|it| it.what).collect::<Vec<_>>().join("; ")
+        compared(traits, limits).into_iter().map(|it| it.what).collect::<Vec<_>>().join("; ")
     }
 
     #[test]

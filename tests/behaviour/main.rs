@@ -39,6 +39,7 @@ mod probe;
 mod log;
 mod explain;
 mod config;
+mod doctor;
 mod demo;
 mod status;
 mod follow;

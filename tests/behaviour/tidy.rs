@@ -87,6 +87,20 @@ fn uses_point_one_way() {
         ("site", &["app", "config", "launch", "postgres_tls", "proxy", "python", "supervise"]),
         ("explain", &["code", "config", "proxy", "readiness", "telemetry"]),
         ("demo", &["app", "config", "explain", "proxy"]),
+        (
+            "doctor",
+            &[
+                "config",
+                "launch",
+                "postgres",
+                "proxy",
+                "python",
+                "site",
+                "supervise",
+                "telemetry",
+                "tls",
+            ],
+        ),
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (path, text) in sources("src") {

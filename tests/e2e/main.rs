@@ -28,6 +28,7 @@ mod keep_alive;
 mod postgres_tls;
 mod chaos;
 mod demo;
+mod doctor;
 mod status;
 mod heroku;
 mod deploy;

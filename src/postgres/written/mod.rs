@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-use super::target::{Mode, Place, Target};
+use super::target::{Mode, Place, Target, Trust};
 
 /// What is wrong with a text. It never shows the text: a password is in it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -191,7 +191,7 @@ impl Draft {
             database: self.database.unwrap_or_else(|| user.clone()),
             user,
             mode: self.mode.unwrap_or_default(),
-            roots: self.roots,
+            trust: Trust { files: self.roots.into_iter().collect(), ..Trust::default() },
             options: self.options,
         })
     }

@@ -28,9 +28,9 @@ fn urls_are_read_as_djangos_packages_and_libpq_read_them() {
     }
     let local = Place::Unix { directory: SOCKETS.into(), port: 5432 };
     assert_eq!(target("postgres://u@/d").places, [local]);
-    let roots = target("postgres://u@h/d?sslrootcert=/a.pem").roots;
-    assert_eq!(roots, Some(PathBuf::from("/a.pem")));
-    assert_eq!(target("postgres://u@h/d?sslrootcert=system").roots, None);
+    let files = |url| target(url).trust.files;
+    assert_eq!(files("postgres://u@h/d?sslrootcert=/a.pem"), [PathBuf::from("/a.pem")]);
+    assert!(files("postgres://u@h/d?sslrootcert=system").is_empty());
 }
 
 #[test]
