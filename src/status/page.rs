@@ -24,7 +24,7 @@ pub const POLICY: &str = concat!(
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The page for the report that [`super::json`] made.
+/// The page for the report that [`super::json()`] made.
 pub fn page(report: &Value) -> String {
     let phase = word(&report["phase"]);
     let instance = escaped(&word(&report["instance"]));

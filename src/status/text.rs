@@ -41,7 +41,7 @@ impl Paint {
     }
 }
 
-/// The report that [`super::json`] made, perhaps that of another version, as lines. Nothing in it can
+/// The report that [`super::json()`] made, perhaps that of another version, as lines. Nothing in it can
 /// steer a terminal.
 pub fn text(report: &Value, paint: Paint) -> String {
     let mut lines = vec![first_line(report, paint), String::new()];
