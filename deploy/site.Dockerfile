@@ -19,5 +19,6 @@ USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["forebay", "status"]
-# A Procfile beside manage.py is taken by itself; then this is ["forebay", "run"].
+# This runs no migrations. With a Procfile (web, release) write ["forebay", "run"] in its place: a command
+# takes the place of the whole Procfile.
 CMD ["forebay", "run", "--", "gunicorn", "--worker-class", "gthread", "--threads", "8", "mysite.wsgi"]

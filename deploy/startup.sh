@@ -4,7 +4,8 @@
 # Without anything of your own to do here, the Startup Command `forebay run` is all.
 set -eu
 
-# What must be there before the site starts goes here, or into a `release` line of a Procfile.
+# What must be there before the site starts goes here. With a Procfile that has `web` and `release` lines
+# the last line is `exec forebay run`: a command behind `--` takes the place of the whole Procfile.
 
 # forebay has the public port, PORT, and knows the site's name from WEBSITE_HOSTNAME; it starts
 # gunicorn on a private socket and tells it the visitor's address.

@@ -87,6 +87,7 @@ fn main() -> ExitCode {
             let code = u8::try_from(help_or_error.exit_code()).unwrap_or(2);
             // Where even the terminal is gone, nothing is left to say.
             drop(help_or_error.print());
+            drop(io::stderr().write_all(cli::hint(&help_or_error).as_bytes()));
             return ExitCode::from(code);
         }
     };

@@ -1,6 +1,8 @@
 // A Django site on Container Apps: forebay (deploy/Dockerfile) as a container beside the site's own.
-// With an image of deploy/site.Dockerfile one container is enough; then leave `forebay` out and let
-// `targetPort` be the site's.
+// A sidecar sees neither the site's files nor its commands: keep WhiteNoise in the site (or share the
+// files by a volume and say --static), and run `migrate` in a job of its own. With an image of
+// deploy/site.Dockerfile one container is enough and does both; then leave the container `forebay` out,
+// give its probes to `site`, and remove `command` and `args` there: it listens at 8000 itself.
 //
 //   az deployment group create --resource-group example --template-file deploy/azure/container-app.bicep \
 //     --parameters name=site environmentId=… forebayImage=… siteImage=… host=www.example.com \
@@ -56,7 +58,8 @@ resource app 'Microsoft.App/containerApps@2024-03-01' = {
         {
           name: 'forebay'
           image: forebayImage
-          args: [ 'proxy', '--upstream', '127.0.0.1:8001', '--host', host ]
+          // --concurrency is gunicorn's workers × threads.
+          args: [ 'proxy', '--upstream', '127.0.0.1:8001', '--host', host, '--concurrency', '8' ]
           env: [
             { name: 'FOREBAY_DRAIN_DEADLINE', value: '30s' }
           ]

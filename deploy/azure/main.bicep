@@ -52,11 +52,11 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
 }
 
 // The settings of the site; the same for the slot, so that a swap changes nothing but the release.
-var appSettings = [
+// Without a host of its own it goes by the name that the platform gives, WEBSITE_HOSTNAME.
+var appSettings = concat(empty(host) ? [] : [{ name: 'FOREBAY_HOST', value: host }], [
   { name: 'SECRET_KEY', value: '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=secret-key)' }
   { name: 'DATABASE_URL', value: '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=database-url)' }
   { name: 'FOREBAY_STATUS_TOKEN', value: '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=status-token)' }
-  { name: 'FOREBAY_HOST', value: empty(host) ? '${name}.azurewebsites.net' : host }
   // A stop may take as long as an ordinary request, and forebay knows how long that is.
   { name: 'WEBSITES_CONTAINER_STOP_TIME_LIMIT', value: '30' }
   { name: 'FOREBAY_DRAIN_DEADLINE', value: '25s' }
@@ -66,7 +66,7 @@ var appSettings = [
   // The platform installs requirements.txt; static files come collected and compressed.
   { name: 'SCM_DO_BUILD_DURING_DEPLOYMENT', value: 'true' }
   { name: 'DISABLE_COLLECTSTATIC', value: 'true' }
-]
+])
 
 var siteConfig = {
   linuxFxVersion: 'PYTHON|3.13'

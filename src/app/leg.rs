@@ -18,7 +18,7 @@ use crate::telemetry::{self, Output};
 ///
 /// [`Error::System`] and [`Error::Postgres`] when it cannot start.
 pub fn run(config: &Config, settings: &postgres_tls::Settings) -> Result<End, Error> {
-    let leg = Leg::bind(settings)?;
+    let leg = Leg::bind(settings, false)?;
     let (output, writer) = Output::start(io::stdout())
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);

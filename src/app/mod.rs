@@ -120,7 +120,7 @@ pub enum End {
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
     let listener = bind(config)?;
-    let leg = config.postgres.as_ref().map(Leg::bind).transpose()?;
+    let leg = config.postgres.as_ref().map(|leg| Leg::bind(leg, false)).transpose()?;
     let (programs, announce) = (vec![], || {});
     let site = Site { listener, programs, release: None, announce, signals: None, leg };
     run_with(config, witness, site)

@@ -13,8 +13,9 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use crate::postgres::{self, Found, Trust};
-use crate::postgres_tls::{self, Believed};
+use crate::config;
+use crate::postgres::{self, Choice, Found};
+use crate::postgres_tls;
 use crate::readiness::{Phase, Readiness, Reason};
 use crate::release::{self, Code, Limits, Record, Release, Why};
 use crate::supervise::{Refused, Report, Turn, Verdict};
@@ -34,6 +35,8 @@ pub struct Wish {
     pub collected: Vec<PathBuf>,
     /// The leg to the database, if there is one.
     pub leg: Option<postgres_tls::Settings>,
+    /// The kind of Django's database, where it is known to be another one.
+    pub other_kind: Option<String>,
 }
 
 /// The turn of this start; `named` gets to know which release this is.
@@ -50,23 +53,31 @@ pub(super) fn turn(
     })
 }
 
-async fn find(
-    wish: Wish,
-    readiness: Arc<Readiness>,
-    named: &OnceLock<String>,
-) -> Result<Verdict, Refused> {
-    let found = postgres::find(&wish.settings.choice, &wish.variables)
-        .map_err(|why| refused(why.mend(), why))?;
-    let each_start = || Ok(Verdict::Run(Report::to_nobody(EACH_START)));
-    let (target, named_by) = match found {
-        Found::Database { target, named_by } => (with_the_legs_trust(target, &wish), named_by),
-        Found::Off => return each_start(),
+/// The database by which instances agree, and what names it; nothing where there is none, which is
+/// said.
+fn database(wish: &Wish) -> Result<Option<(postgres::Target, String)>, Refused> {
+    let choice = &wish.settings.choice;
+    if let Some(kind) = wish.other_kind.as_ref().filter(|_| *choice == Choice::Auto) {
+        tracing::info!(
+            kind,
+            "Django's database is not PostgreSQL: without a lock each instance runs the release command"
+        );
+        return Ok(None);
+    }
+    let found = postgres::find(choice, &wish.variables)
+        .map_err(|why| Refused { mend: why.mend(), source: Box::new(why) })?;
+    Ok(match found {
+        Found::Database { target, named_by } => {
+            // Not through the leg, behind which a pooler would not be noticed.
+            Some((config::past_the_leg(target, wish.leg.as_ref()), named_by))
+        }
+        Found::Off => None,
         Found::Nothing => {
             tracing::info!(
                 mend = "set DATABASE_URL, or name the database with --release-lock postgres://…",
                 "no database is named: without a lock each instance runs the release command"
             );
-            return each_start();
+            None
         }
         Found::OtherKind { kind, named_by } => {
             tracing::info!(
@@ -74,8 +85,18 @@ async fn find(
                 named_by,
                 "the database is not PostgreSQL: without a lock each instance runs the release command"
             );
-            return each_start();
+            None
         }
+    })
+}
+
+async fn find(
+    wish: Wish,
+    readiness: Arc<Readiness>,
+    named: &OnceLock<String>,
+) -> Result<Verdict, Refused> {
+    let Some((target, named_by)) = database(&wish)? else {
+        return Ok(Verdict::Run(Report::to_nobody(EACH_START)));
     };
     let release = release_of(&wish).await;
     if let Some(fingerprint) = &release.fingerprint {
@@ -128,26 +149,6 @@ fn refused(mend: String, why: impl std::error::Error + Send + Sync + 'static) ->
     let cause = release::causes(&why);
     tracing::error!(%why, cause, mend, "it cannot be found out whose turn it is to release");
     Refused { source: Box::new(why), mend }
-}
-
-/// The server of the leg is believed as the leg believes it: what the variables say of TLS is not for
-/// those who go through the leg, and may name files that are not there.
-///
-/// The lock itself does not go through it: a pooler would not be noticed behind it.
-fn with_the_legs_trust(mut target: postgres::Target, wish: &Wish) -> postgres::Target {
-    let Some(leg) = &wish.leg else { return target };
-    let is_the_legs = |place: &postgres::Place| match place {
-        postgres::Place::Tcp { host, port } => {
-            host.eq_ignore_ascii_case(&leg.server.host) && *port == leg.server.port
-        }
-        postgres::Place::Unix { .. } => false,
-    };
-    if target.places.iter().all(is_the_legs) {
-        target.mode = postgres::Mode::Always;
-        let Believed { files, is_all } = leg.believed.clone();
-        target.trust = Trust { files, is_all, name: Some(leg.name.to_str().into_owned()) };
-    }
-    target
 }
 
 fn tell_why(why: &Why, waited_ms: u128) {

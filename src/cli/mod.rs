@@ -11,7 +11,8 @@ mod tunnel;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command, Error, value_parser};
 use forebay::config::{Flags, SETTINGS, Setting};
 
 use crate::manual;
@@ -26,8 +27,8 @@ pub(crate) fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("The one process between Azure and a Django site")
         .after_help(
-            "Every flag has a variable (`--listen` is FOREBAY_LISTEN) and a key in forebay.toml \
-             (`listen`). The order is: flag, variable, file, platform variable, default. \
+            "Every setting has a flag, a variable (`--listen` is FOREBAY_LISTEN) and a key in \
+             forebay.toml (`listen`). The order is: flag, variable, file, platform variable, default. \
              `forebay config` shows which one won.",
         )
         .subcommand_required(true)
@@ -67,8 +68,8 @@ pub(crate) fn command() -> Command {
         ))
         .subcommand(with_settings(doctor::command()))
         .subcommand(compress::command())
-        .subcommands(manual::commands())
         .subcommand(tunnel::command())
+        .subcommands(manual::commands())
 }
 
 fn run() -> Command {
@@ -150,6 +151,26 @@ fn with_those_settings(command: Command, wanted: impl Fn(&Setting) -> bool) -> C
                 .action(action),
         )
     })
+}
+
+/// What helps with a command line that is wrong, beside what clap says.
+pub(crate) fn hint(error: &Error) -> String {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return String::new();
+    };
+    // A command without its `--`.
+    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
+        return String::new();
+    }
+    let mut words = std::env::args().skip(1);
+    match words.next().as_deref() {
+        Some(name @ ("run" | "config" | "doctor")) => {
+            let rest: Vec<_> = words.skip_while(|it| it != word).collect();
+            format!("\nmend:  put `--` before the command: forebay {name} -- {}\n", rest.join(" "))
+        }
+        Some("tunnel") => format!("\nmend:  name the server with --to {word}\n"),
+        _ => String::new(),
+    }
 }
 
 /// What stands behind `--`.

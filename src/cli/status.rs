@@ -39,7 +39,8 @@ pub(super) fn command() -> Command {
             Arg::new("until-release")
                 .long("until-release")
                 .value_name("ID")
-                .help("Waits until this release, or one that begins so, serves on every instance met"),
+                .help("Waits until this --release-id, or one that begins with these seven characters or more, \
+                     serves on every instance met"),
         )
         .arg(flag("until-restart", "Waits until every instance met was started after this command"))
         .group(ArgGroup::new("until").args(["watch", "until-release", "until-restart"]))

@@ -25,7 +25,7 @@ pub(super) fn command() -> Command {
         .after_help(
             "Example: forebay tunnel --listen 127.0.0.1:5432 \
              --to example.postgres.database.azure.com\n\
-             `forebay run --postgres` does the same for the site that it starts.",
+             `forebay run --postgres auto` does the same for the site that it starts.",
         );
     with_those_settings(command, has_meaning).mut_args(|arg| match own(arg.get_id().as_str()) {
         Some((name, other)) => arg.long(name).visible_alias(other).help_heading("Where"),

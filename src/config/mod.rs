@@ -20,6 +20,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 pub use fault::{Fault, Faults, Trouble};
+pub use postgres::past_the_leg;
 pub use process::{Command, Process};
 pub use setting::postgres::GROUP as POSTGRES;
 pub use setting::{SETTINGS, Setting};

@@ -3,12 +3,14 @@
 //! Owns: their form, and what they must be together.
 //! Must not know: where a text comes from.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use rustls::pki_types::ServerName;
 
 use super::source::Sources;
 use super::value;
+use crate::postgres;
 use crate::postgres_tls::{self, Believed, Negotiation, PORT, Place, Target};
 use crate::postgres_tls::{socket_port, variables};
 
@@ -125,9 +127,84 @@ fn name(text: &str) -> Result<ServerName<'static>, String> {
     })
 }
 
+/// The database itself where the variables name the leg or its server, believed as the leg believes it:
+/// what they say of TLS is not for those who go through the leg, and may name files that are not there.
+pub fn past_the_leg(
+    mut target: postgres::Target,
+    leg: Option<&postgres_tls::Settings>,
+) -> postgres::Target {
+    let Some(leg) = leg else { return target };
+    let Target { host, port } = &leg.server;
+    if target.places.iter().all(|place| leads_to(place, leg)) {
+        target.places = vec![postgres::Place::Tcp { host: host.clone(), port: *port }];
+        target.mode = postgres::Mode::Always;
+        let Believed { files, is_all } = leg.believed.clone();
+        let name = Some(leg.name.to_str().into_owned());
+        target.trust = postgres::Trust { files, is_all, name };
+    }
+    target
+}
+
+/// Whether a place is the leg's server, or the leg.
+fn leads_to(place: &postgres::Place, leg: &postgres_tls::Settings) -> bool {
+    let postgres::Place::Tcp { host, port } = place else { return false };
+    let server = &leg.server;
+    if host.eq_ignore_ascii_case(&server.host) {
+        return *port == server.port;
+    }
+    let own = match &leg.listen {
+        None => Some(server.port),
+        Some(Place::Tcp(address)) => Some(address.port()),
+        Some(Place::Unix(_)) => None,
+    };
+    let is_here = |host: &str| {
+        let address = host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        address || host.eq_ignore_ascii_case("localhost")
+    };
+    is_here(host) && !is_here(&server.host) && own == Some(*port)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lock_goes_past_the_leg_to_its_server_and_nobody_else_is_led_there() {
+        let leg = postgres_tls::Settings {
+            server: Target { host: "db.example.com".to_owned(), port: 6432 },
+            listen: None,
+            believed: Believed { files: vec!["/ca.pem".into()], is_all: true },
+            name: ServerName::try_from("other.example.com").unwrap(),
+            negotiation: Negotiation::Postgres,
+            limit: 1,
+            connect_deadline: std::time::Duration::from_secs(1),
+            changes_variables: true,
+        };
+        for (url, is_led) in [
+            ("postgres://u:p@db.example.com:6432/d?sslmode=disable", true),
+            ("postgres://u:p@DB.example.com:6432/d?sslrootcert=/gone.pem", true),
+            ("postgres://u:p@127.0.0.1:6432/d", true),
+            ("postgres://u:p@localhost:6432/d", true),
+            ("postgres://u:p@127.0.0.1:5432/d", false),
+            ("postgres://u:p@db.example.com:5432/d", false),
+            ("postgres://u:p@%2Frun/d", false),
+        ] {
+            let variables = [("DATABASE_URL".to_owned(), url.to_owned())].into();
+            let found = postgres::find(&postgres::Choice::Auto, &variables).unwrap();
+            let postgres::Found::Database { target, .. } = found else { panic!("{found:?}") };
+            let led = past_the_leg(target.clone(), Some(&leg));
+            if is_led {
+                assert_eq!(led.to_string(), "database `d` of db.example.com:6432 as `u`", "{url}");
+                assert_eq!(led.mode, postgres::Mode::Always, "{url}");
+                let name = Some("other.example.com".to_owned());
+                let files = vec!["/ca.pem".into()];
+                assert_eq!(led.trust, postgres::Trust { files, is_all: true, name }, "{url}");
+            } else {
+                assert_eq!(led, target, "{url}");
+            }
+            assert_eq!(past_the_leg(target.clone(), None), target);
+        }
+    }
 
     #[test]
     fn a_server_has_a_host_and_perhaps_a_port() {

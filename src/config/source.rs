@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::process::{self, Process};
 use super::setting::{SETTINGS, Setting};
 use super::{Fault, Trouble};
+use crate::telemetry;
 
 /// The environment, as main read it.
 pub type Environment = BTreeMap<String, String>;
@@ -95,8 +96,11 @@ impl Shown {
 
 /// A text as it may be shown: where it can hold a password, not at all.
 fn without_secret(name: &str, text: &str) -> String {
-    let is_secret = name == "release-lock" && text.contains([':', '@']);
-    if is_secret { "[redacted]".to_owned() } else { text.to_owned() }
+    if name == "release-lock" && !["auto", "off"].contains(&text) {
+        return "[redacted]".to_owned();
+    }
+    // Elsewhere a URL with a password is a slip.
+    telemetry::redacted(text)
 }
 
 /// All settings with their texts, and the faults found so far.

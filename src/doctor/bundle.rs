@@ -3,12 +3,11 @@
 //! Owns: what goes in; a secret never does.
 //! Must not know: how anything was found out.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use tempfile::NamedTempFile;
 
 use super::patient::{Patient, Start};
 use super::report::Report;
@@ -73,9 +72,11 @@ pub(super) fn text(patient: &Patient, report: &Report, secrets: &Secrets) -> Str
 
 /// Writes it to a file that nobody else may read.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // A new file, for this user alone, in the place of whatever has the name.
+    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path).map(drop).map_err(|why| why.error)
 }
 
 fn of_start(start: &Start) -> Value {

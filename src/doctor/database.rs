@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Known, NotLooked};
-use crate::config::{Config, Environment};
+use crate::config::{self, Config, Environment};
 use crate::postgres::{self, Choice, Client, Error, Found, Mode, Place, Target, Trust};
 use crate::python::details;
 
@@ -70,6 +70,7 @@ pub(super) fn reach(
     databases: Option<&[details::Database]>,
 ) -> Known<Reached> {
     let Meant { target, named_by } = meant(config, environment, databases)?;
+    let target = config::past_the_leg(target, config.postgres.as_ref());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|why| NotLooked(format!("the system gives no runtime ({why})")))?;
@@ -212,8 +213,8 @@ mod tests {
     }
 
     fn config() -> Config {
-        let flags = crate::config::Flags::default();
-        Config::load(flags, &Environment::new(), crate::config::Need::NoUpstream).unwrap()
+        let flags = config::Flags::default();
+        Config::load(flags, &Environment::new(), config::Need::NoUpstream).unwrap()
     }
 
     fn meant_by(url: &str, databases: Option<&[details::Database]>) -> Known<Meant> {

@@ -100,6 +100,7 @@ const SECRET: &[&str] = &[
     "PASSWORD",
     "PASSWD",
     "PASSPHRASE",
+    "PASS",
     "PWD",
     "TOKEN",
     "KEY",

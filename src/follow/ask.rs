@@ -161,7 +161,9 @@ impl Asker {
 /// Reads an answer, up to [`CONTENT_LIMIT`].
 async fn read(response: Response<Incoming>) -> Result<Value, Silence> {
     let status = response.status();
-    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
+    // A firewall in front may say the same, and means something else.
+    let code = response.headers().get(ERROR).map(HeaderValue::as_bytes);
+    if matches!(code, Some(b"FB-60" | b"FB-61")) {
         return Err(Silence::Denied(status));
     }
     if let Some(location) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
@@ -186,6 +188,9 @@ async fn read(response: Response<Incoming>) -> Result<Value, Silence> {
     let is_one = report.get("forebay").is_some_and(Value::is_string);
     if is_one { Ok(report) } else { Err(Silence::NoStatus(status)) }
 }
+
+/// The field in which forebay gives its codes.
+const ERROR: &str = "x-forebay-error";
 
 const AGENT: &str = concat!("forebay/", env!("CARGO_PKG_VERSION"));
 

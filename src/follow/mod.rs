@@ -272,6 +272,7 @@ impl Following<'_> {
     /// Asks until every instance that is met is as it is wanted.
     async fn reach(&mut self, wanted: Wanted) -> Result<End, Error> {
         let is_one = matches!(self.target, Target::Unix(_));
+        let mut lacks_name = matches!(wanted, Wanted::Release(_));
         let mut progress = Progress::new(wanted, self.settings.settle, is_one);
         let begun = Instant::now();
         let mut seen = BTreeMap::new();
@@ -295,6 +296,7 @@ impl Following<'_> {
             };
             let now = Instant::now();
             if let Some(sight) = &sight {
+                lacks_name &= sight.release.is_none();
                 let line = self.told(sight, progress.is_new(sight, now));
                 if seen.insert(sight.instance.clone(), line.clone()).as_ref() != Some(&line) {
                     self.last = None;
@@ -313,6 +315,10 @@ impl Following<'_> {
         }
         let (right, all) = progress.counts();
         self.tell(begun, &format!("not reached by the deadline: {right} of {all} instances"))?;
+        if lacks_name && all > 0 {
+            let mend = "no release has a name: set FOREBAY_RELEASE_ID, such as to the commit";
+            self.tell(begun, mend)?;
+        }
         Ok(End::Bad)
     }
 

@@ -35,7 +35,8 @@ pub type Variables = BTreeMap<OsString, OsString>;
 pub enum Error {
     /// Nobody says what to start.
     #[error(
-        "there is nothing to start: no command, no Procfile, and no Django site in {directory}"
+        "there is nothing to start in {directory}: no command, no [processes] in forebay.toml, no \
+         Procfile, and no manage.py with a package that has wsgi.py or asgi.py and its server installed"
     )]
     Nothing {
         /// Where was looked.
@@ -84,8 +85,9 @@ impl Error {
     pub fn mend(&self) -> String {
         match self {
             Self::Nothing { .. } => {
-                "write `forebay run -- gunicorn mysite.wsgi`, put a Procfile there, or install \
-                 gunicorn or uvicorn beside manage.py"
+                "change to the directory of manage.py, write `forebay run -- gunicorn mysite.wsgi`, put \
+                 a Procfile there, or install gunicorn or uvicorn into the site's environment (in PATH, or \
+                 .venv, venv or antenv there)"
             }
             Self::Unreadable { .. } => "make it a readable text in UTF-8",
             Self::Procfile { source: BadProcfile::NoWeb, .. } => {
@@ -159,6 +161,8 @@ pub struct Launch {
     /// What to ask gunicorn, where it is the server and its arguments can be seen.
     pub gunicorn: Option<gunicorn::Question>,
     programs: Vec<Program>,
+    /// The processes of a Procfile whose place a command has taken, but for its web process.
+    pub passed_over: Vec<String>,
     /// `GUNICORN_CMD_ARGS` as it is.
     gunicorn_arguments: Option<OsString>,
 }
@@ -200,6 +204,7 @@ impl Launch {
         let gunicorn_arguments = wish.variables.get(OsStr::new(GUNICORN_CMD_ARGS)).cloned();
         Ok(Self {
             found,
+            passed_over: passed_over(wish),
             traits: traits(wish, &web, gunicorn_arguments.is_some()),
             django: django_question(wish, &web),
             gunicorn: gunicorn_question(wish, &web, web_variables),
@@ -253,6 +258,13 @@ impl Launch {
             processes = names.join(","),
             "what is to be started"
         );
+        if !self.passed_over.is_empty() {
+            tracing::warn!(
+                not_started = self.passed_over.join(","),
+                mend = "start without a command, so that the Procfile counts, or remove it",
+                "a command takes the place of the whole Procfile"
+            );
+        }
     }
 }
 
@@ -288,6 +300,16 @@ fn entries(wish: &Wish<'_>) -> Result<(Found, Vec<(String, Command)>), Error> {
         Some(words) => Ok((Found::Site, web(words))),
         None => Err(Error::Nothing { directory: wish.directory.to_owned() }),
     }
+}
+
+fn passed_over(wish: &Wish<'_>) -> Vec<String> {
+    if wish.command.is_empty() {
+        return Vec::new();
+    }
+    let text = fs::read_to_string(wish.directory.join("Procfile")).unwrap_or_default();
+    // One that is none has nothing to be missed.
+    let names = procfile::read(&text).unwrap_or_default().into_iter().map(|entry| entry.name);
+    names.filter(|name| name != WEB).collect()
 }
 
 /// What is known without asking; little where gunicorn is told out of sight.

@@ -71,6 +71,11 @@ fn a_command_is_taken_as_it_is_and_shows_no_password() {
     let words = ["./start.sh", "a b", "$PORT", "redis://:pw@h"];
     let launch = find(&[("Procfile", PROCFILE)], &[], &words, &[]).unwrap();
     assert_eq!(launch.found, Found::CommandLine);
+    assert_eq!(
+        launch.passed_over,
+        ["release", "worker", "beat"],
+        "nobody migrates, and it is said"
+    );
     let [web] = &launch.programs(&place(), None)[..] else { panic!() };
     assert_eq!(web.words, words.map(os));
     assert_eq!(web.written, "./start.sh 'a b' '$PORT' redis://[redacted]@h");

@@ -170,6 +170,9 @@ fn group(prefix: &str, variables: &BTreeMap<String, String>) -> Result<Draft, Ba
     {
         return Err(Bad::OtherKind(engine.to_owned()));
     }
+    if let Some((_, kind)) = text("HOST").and_then(of_another_kind) {
+        return Err(Bad::OtherKind((*kind).to_owned()));
+    }
     // Kubernetes describes a Service that is called `database` as `tcp://10.0.0.1:5432`.
     let port = text("PORT").map(|port| match port.strip_prefix("tcp://") {
         Some(rest) => rest.rsplit(':').next().unwrap_or_default(),
@@ -199,6 +202,17 @@ fn group(prefix: &str, variables: &BTreeMap<String, String>) -> Result<Draft, Ba
 /// The ports of other databases.
 const OTHER_PORTS: [(&str, &str); 3] =
     [("3306", "mysql"), ("1433", "sql server"), ("1521", "oracle")];
+
+/// The ends of Azure's names for servers of other databases.
+const OTHER_HOSTS: [(&str, &str); 3] = [
+    (".mysql.database.azure.com", "mysql"),
+    (".mariadb.database.azure.com", "mariadb"),
+    (".database.windows.net", "sql server"),
+];
+
+fn of_another_kind(host: &str) -> Option<&'static (&'static str, &'static str)> {
+    OTHER_HOSTS.iter().find(|(end, _)| host.to_ascii_lowercase().ends_with(end))
+}
 
 /// What libpq's own variables say (PostgreSQL, libpq, "Environment Variables").
 fn libpq(variables: &BTreeMap<String, String>) -> Result<Draft, Bad> {
@@ -241,6 +255,12 @@ mod tests {
             Found::Nothing => "nothing".to_owned(),
             Found::Off => "off".to_owned(),
         }
+    }
+
+    #[test]
+    fn a_server_of_another_kind_is_known_by_its_name() {
+        let host = ("DB_HOST", "a.mysql.database.azure.com");
+        assert_eq!(shown(&[host, ("DB_USER", "u")]), "DB_HOST: mysql");
     }
 
     #[test]

@@ -154,16 +154,20 @@ enum Stage {
 }
 
 impl Leg {
-    /// Makes ready and listens.
+    /// Makes ready and listens; where no place is named and the server's own port is taken, at any
+    /// other port of 127.0.0.1 if `may_choose`, which is for those who can tell it to everybody.
     ///
     /// # Errors
     ///
     /// [`Error::Listen`] and [`Error::Trust`].
-    pub fn bind(settings: &Settings) -> Result<Self, Error> {
+    pub fn bind(settings: &Settings, may_choose: bool) -> Result<Self, Error> {
         let tls = Arc::new(trust::client(&settings.believed)?);
         let bound = match &settings.listen {
             Some(place) => listen(place),
-            None => listen(&loopback(settings.server.port)).or_else(|_| listen(&loopback(0))),
+            None if may_choose => {
+                listen(&loopback(settings.server.port)).or_else(|_| listen(&loopback(0)))
+            }
+            None => listen(&loopback(settings.server.port)),
         }?;
         let server = Server {
             target: settings.server.clone(),

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Failure, Interpreter, python};
-use crate::telemetry::redacted;
+use crate::telemetry::{OWN_SECRETS, redacted};
 
 /// What is run.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +41,9 @@ pub(super) fn ask(
     let python = python(interpreter);
     let mut command = Command::new(&python);
     command.args(["-c", script.text]).args(script.arguments).current_dir(&interpreter.directory);
-    // No child needs forebay's own secret.
-    command.env_remove("FOREBAY_STATUS_TOKEN");
+    for name in OWN_SECRETS {
+        command.env_remove(name);
+    }
     command.envs(script.variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|source| Failure::NotStarted { python, source })?;

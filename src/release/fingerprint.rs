@@ -132,7 +132,9 @@ impl Walk<'_> {
             if kind.is_dir() {
                 if path.join("pyvenv.cfg").exists() {
                     packages.extend(packages_of(&path));
-                } else if !is_folder_left_out(&name) && !self.is_left_out(&path) {
+                } else if (is_package(&path) || !is_folder_left_out(&name))
+                    && !self.is_left_out(&path)
+                {
                     self.folder(&path, packages, depth + 1)?;
                 }
             } else if !is_file_left_out(&name) {
@@ -253,6 +255,11 @@ fn is_folder_left_out(name: &str) -> bool {
     name.starts_with('.') || NAMES.contains(&name)
 }
 
+/// Whether a folder is a package of Python: an application may be called `uploads`.
+fn is_package(folder: &Path) -> bool {
+    folder.join("__init__.py").exists()
+}
+
 fn is_file_left_out(name: &str) -> bool {
     const ENDINGS: [&str; 14] = [
         ".pyc", ".pyo", ".log", ".pid", ".sock", ".sqlite3", ".sqlite", ".db", "-journal", "-wal",
@@ -322,6 +329,8 @@ mod tests {
             ("node_modules/a/index.js", "1", false),
             ("collected/a.css", "1", false),
             ("media/cat.jpg", "1", false),
+            ("uploads/__init__.py", "1", true),
+            ("uploads/migrations/0001_initial.py", "1", true),
             ("db.sqlite3", "1", false),
             ("site.log", "1", false),
             ("manage.py", "1", false),

@@ -184,6 +184,11 @@ async fn prepare(client: &Client, by: &str) -> Result<(), Error> {
         "SET lock_timeout = '10s'".to_owned(),
         // PostgreSQL 14; an older one does not end idle sessions.
         "SET idle_session_timeout = 0".to_owned(),
+        // The server keeps the lock of an instance that is gone without a word until it notices.
+        "SET tcp_keepalives_idle = 15".to_owned(),
+        "SET tcp_keepalives_interval = 5".to_owned(),
+        "SET tcp_keepalives_count = 3".to_owned(),
+        "SET tcp_user_timeout = 30000".to_owned(),
     ] {
         let answer = client.queries.batch_execute(&text).await;
         if let Err(why) = answer
@@ -222,11 +227,20 @@ async fn open_directly(target: &Target, deadline: Duration) -> Result<Client, Er
         Err(why) => why,
     };
     // A server may listen at that port itself.
-    if let Ok(client) = postgres::connect(target, deadline).await
-        && let Ok(Some(port)) = super::answered(server_port(&client)).await
-        && port == client.place.port()
-    {
-        return Ok(client);
+    match postgres::connect(target, deadline).await {
+        Ok(client) => {
+            let port = super::answered(server_port(&client)).await;
+            if port.is_ok_and(|port| port == Some(client.place.port())) {
+                return Ok(client);
+            }
+        }
+        // Nobody is there, so that nobody has seen a pooler.
+        Err(
+            why @ (postgres::Error::Resolve { .. }
+            | postgres::Error::Connect { .. }
+            | postgres::Error::TimedOut { .. }),
+        ) => return Err(why.into()),
+        Err(_) => {}
     }
     let place = target.places.iter().find(|place| is_pooler(place));
     let place = place.map(ToString::to_string).unwrap_or_default();

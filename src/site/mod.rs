@@ -144,7 +144,10 @@ impl Draft {
             (name.clone(), command)
         });
         let leg = config.postgres.as_ref().filter(|_| purpose == Purpose::Run);
-        let leg = leg.map(Leg::bind).transpose().map_err(app::Error::from)?;
+        let leg = leg
+            .map(|leg| Leg::bind(leg, leg.changes_variables))
+            .transpose()
+            .map_err(app::Error::from)?;
         let pointers = pointers(&config, leg.as_ref(), given.variables);
         let mut variables = given.variables.clone();
         variables.extend(pointers.clone());
@@ -262,6 +265,14 @@ impl Site {
         programs
     }
 
+    /// The engine of Django's default database, where that is known and not PostgreSQL's.
+    fn other_kind(&self) -> Option<String> {
+        let site = self.answers.django.as_ref()?.as_ref().ok()?;
+        let databases = &site.details.as_ref().ok()?.databases;
+        let default = databases.iter().find(|it| it.alias == "default")?;
+        (!default.is_postgres()).then(|| default.engine.clone())
+    }
+
     /// With whom the release command takes turns, where there is one.
     fn release(&self, programs: &[Program], environment: &Environment) -> Option<ReleaseWish> {
         let command = programs.iter().find(|program| program.role == Role::Release)?;
@@ -273,6 +284,7 @@ impl Site {
             command: command.written.clone(),
             collected: places.iter().map(|place| place.directory.clone()).collect(),
             leg: self.config.postgres.clone(),
+            other_kind: self.other_kind(),
         })
     }
 

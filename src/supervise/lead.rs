@@ -67,7 +67,10 @@ impl Lead {
         };
         let verdict =
             verdict.map_err(|Refused { source, mend }| Error::NoTurn { command, source, mend })?;
-        let Verdict::Run(report) = verdict else { return Ok(()) };
+        let Verdict::Run(report) = verdict else {
+            self.roster.is_spared(&program.name);
+            return Ok(());
+        };
         let released = self.release(program, report.scope).await;
         let exit = match &released {
             Ok(ended) => *ended,

@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use super::Program;
+use crate::telemetry::OWN_SECRETS;
 
 /// A process group. Its leader is a child of ours, whether it has ended or not.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(super) struct Group {
 
 /// Starts a program as the leader of a group of its own; what it writes comes out of the pipes.
 ///
-/// It inherits the environment byte for byte, but for what is forebay's own secret.
+/// It inherits the environment byte for byte, but for forebay's own secrets.
 ///
 /// # Errors
 ///
@@ -33,7 +34,10 @@ pub(super) struct Group {
 pub(super) fn spawn(program: &Program) -> io::Result<(Group, (OwnedFd, OwnedFd))> {
     let (first, arguments) = program.words.split_first().ok_or(io::ErrorKind::NotFound)?;
     let mut command = Command::new(first);
-    command.args(arguments).env_remove(STATUS_TOKEN);
+    command.args(arguments);
+    for name in OWN_SECRETS {
+        command.env_remove(name);
+    }
     command.envs(program.variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
@@ -127,9 +131,6 @@ fn pages(process: Pid) -> u64 {
 
 /// So many processes are looked at.
 const PROCESS_LIMIT: usize = 4096;
-
-/// Whoever has it may see forebay's status: no child needs that.
-pub(super) const STATUS_TOKEN: &str = "FOREBAY_STATUS_TOKEN";
 
 /// Processes that were left to us by their parents, and live.
 pub(super) fn strays() -> Vec<Pid> {

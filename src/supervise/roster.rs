@@ -109,6 +109,11 @@ impl Roster {
         });
     }
 
+    /// What it was to do was done elsewhere.
+    pub(super) fn is_spared(&self, name: &str) {
+        self.change(name, State::Ended, |_| {});
+    }
+
     fn change(&self, name: &str, state: State, change: impl FnOnce(&mut Member)) {
         if let Some(member) = self.lock().iter_mut().find(|member| member.name == name) {
             (member.state, member.since) = (state, Instant::now());

@@ -108,6 +108,14 @@ fn is_object(text: &[u8]) -> bool {
         && serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text).is_ok()
 }
 
+/// Variables that only forebay needs; App Service gives each a second time (facts, 5.1).
+pub const OWN_SECRETS: [&str; 4] = [
+    "FOREBAY_STATUS_TOKEN",
+    "APPSETTING_FOREBAY_STATUS_TOKEN",
+    "FOREBAY_RELEASE_LOCK",
+    "APPSETTING_FOREBAY_RELEASE_LOCK",
+];
+
 /// A text without the passwords of the URLs in it: `scheme://user:password@host`.
 pub fn redacted(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());

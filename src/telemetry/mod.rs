@@ -16,7 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use access::{Record, Times, Tunnel};
-pub use child::{Level, Said, redacted};
+pub use child::{Level, OWN_SECRETS, Said, redacted};
 pub use counters::Counters;
 pub use histogram::{BOUNDS_US, Histogram, Spread};
 pub use output::{Output, Writer};

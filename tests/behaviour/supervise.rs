@@ -158,7 +158,12 @@ fn a_program_that_is_not_there_is_told_with_its_name_and_a_mend() {
     let ran = run(&["run"]).ran();
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.complaints.contains("there is nothing to start"), "{ran:?}");
-    assert!(ran.complaints.contains("mend:  write `forebay run -- gunicorn"), "{ran:?}");
+    assert!(
+        ran.complaints.contains(
+            "mend:  change to the directory of manage.py, write `forebay run -- gunicorn"
+        ),
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -8,8 +8,8 @@ use super::super::{Finding, Patient, Rule, Severity, Verdict};
 pub(super) const RULE: Rule = Rule {
     id: "FD-10",
     title: "A host of the site is not in ALLOWED_HOSTS",
-    why: "Django answers 400 (DisallowedHost) to everybody who uses that name, and forebay, which asks \
-          with it whether the site is ready, never sees it ready",
+    why: "Django answers 400 (DisallowedHost) to everybody who uses that name; forebay, which asks with \
+          it, takes the site for ready and warns in the log, and visitors see the 400",
     mend: "add the name to ALLOWED_HOSTS, bare: without scheme, port or path; or correct --host",
     check,
 };

@@ -11,7 +11,8 @@ pub(super) const RULE: Rule = Rule {
     title: "Migrations run at every start of every instance",
     why: "at a scale-out or a swap several instances change one database at once, and each start is as \
           long as the migration",
-    mend: "write `release: python manage.py migrate --noinput` into the Procfile",
+    mend: "write `release: python manage.py migrate --noinput` beside `web` into the Procfile, and start \
+           with `forebay run` alone",
     check,
 };
 

@@ -4,7 +4,7 @@
 //! Must not know: how TLS is spoken.
 
 use super::super::{Finding, Patient, Rule, Severity, Verdict};
-use super::roots::{file, is_azures, mode};
+use super::roots::{file, mode, speaks_tls};
 
 pub(super) const RULE: Rule = Rule {
     id: "FD-63",
@@ -18,7 +18,7 @@ pub(super) const RULE: Rule = Rule {
 fn check(patient: &Patient) -> Verdict {
     let databases = &patient.details()?.databases;
     let mut found = Vec::new();
-    for database in databases.iter().filter(|it| it.is_postgres() && is_azures(&it.host)) {
+    for database in databases.iter().filter(|it| speaks_tls(patient, it)) {
         let mode = mode(patient, database);
         let evidence =
             format!("DATABASES[{:?}] at {}, sslmode={mode}", database.alias, database.host);
