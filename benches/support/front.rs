@@ -98,6 +98,24 @@ impl Place {
             return Ok(Running { port: upstream, process: None });
         }
         let port = free_port()?;
+        let mut command = self.command(front, (port, upstream))?;
+        if front == Front::Forebay {
+            command.args(["--access-log=off", "--log-level=error"]);
+        }
+        let log = self.directory.join(format!("front-{}.log", front.name()));
+        let request = wire::request("/");
+        let pause = Duration::from_millis(10);
+        let (process, _) = Process::answering(command, &log, pause, port, &request)
+            .map_err(|why| Failure::new(format!("{}: {why}", front.name())))?;
+        Ok(Running { port, process: Some(process) })
+    }
+
+    /// A front on a port before another; not for [`Front::Direct`].
+    pub(crate) fn command(
+        &self,
+        front: Front,
+        (port, upstream): (u16, u16),
+    ) -> Result<Command, Failure> {
         let program = if front == Front::Forebay {
             self.forebay.clone()
         } else {
@@ -123,15 +141,10 @@ impl Place {
             }
             Front::Forebay => {
                 command.args(forebay(port, upstream));
-                command.args(["--connection-limit=40000", "--access-log=off", "--log-level=error"]);
+                command.arg("--connection-limit=40000");
             }
         }
-        let log = self.directory.join(format!("front-{}.log", front.name()));
-        let request = wire::request("/");
-        let pause = Duration::from_millis(10);
-        let (process, _) = Process::answering(command, &log, pause, port, &request)
-            .map_err(|why| Failure::new(format!("{}: {why}", front.name())))?;
-        Ok(Running { port, process: Some(process) })
+        Ok(command)
     }
 
     /// The forebay to measure, on a port before another.

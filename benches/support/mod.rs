@@ -1,5 +1,5 @@
 //! The parts of the benchmarks: those of `load` in the order in which they are needed, then those
-//! of `races`, `slow` and `statics`.
+//! of the others.
 
 pub(crate) mod options;
 pub(crate) mod machine;
@@ -14,6 +14,7 @@ pub(crate) mod standing;
 pub(crate) mod numbers;
 pub(crate) mod report;
 pub(crate) mod front;
+pub(crate) mod count;
 pub(crate) mod site;
 pub(crate) mod closer;
 pub(crate) mod clients;

@@ -69,22 +69,39 @@ pub(crate) struct Choice {
     pub(crate) quick: bool,
     /// Instructions in place of time, where a benchmark can count them.
     pub(crate) instructions: bool,
+    /// What is done about the record of what was counted before.
+    pub(crate) record: Record,
     pub(crate) forebay: PathBuf,
     pub(crate) json: Option<PathBuf>,
     /// The command as it can be repeated.
     pub(crate) command: String,
 }
 
+/// What is done about a record of earlier numbers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Record {
+    /// It is shown beside the new ones.
+    Show,
+    /// The benchmark fails where they differ.
+    Check,
+    /// The new ones take its place.
+    Replace,
+}
+
 impl Choice {
     /// Reads the command line of a benchmark; its help, as an error, when that is asked for.
     pub(crate) fn read(bench: &str, arguments: &[String]) -> Result<Self, Failure> {
-        let counts = bench == "statics";
+        let (counts, has_record) = (bench == "statics", bench == "instructions");
         let mut help = format!(
             "cargo bench --bench {bench} -- [OPTIONS]\n\n  \
              --quick         less of everything: numbers to look at, not to quote\n  \
              --forebay FILE  the forebay to measure [the one that cargo bench has built]\n  \
              --json FILE     writes every number to a file"
         );
+        if has_record {
+            help += "\n  --check         fails where forebay takes more than is on record, or less\n  \
+                     --record        puts what is counted on record";
+        }
         if counts {
             help += "\n  --instructions  counts them, in place of time, in nginx and forebay";
         }
@@ -93,6 +110,7 @@ impl Choice {
         let mut choice = Self {
             quick: false,
             instructions: false,
+            record: Record::Show,
             forebay: PathBuf::from(env!("CARGO_BIN_EXE_forebay")),
             json: None,
             command: format!("cargo bench --bench {bench} -- {}", own.join(" ")),
@@ -101,6 +119,8 @@ impl Choice {
         while let Some(option) = rest.next() {
             match option {
                 "--quick" => choice.quick = true,
+                "--check" if has_record => choice.record = Record::Check,
+                "--record" if has_record => choice.record = Record::Replace,
                 "--instructions" if counts => choice.instructions = true,
                 "--forebay" => choice.forebay = path(option, rest.next())?,
                 "--json" => choice.json = Some(path(option, rest.next())?),

@@ -163,29 +163,33 @@ impl Serving {
 
     /// Asks once for a file. Fails where the answer is not the one that everybody has to give.
     pub(crate) fn ask(&self, files: &Files, name: &str) -> Result<Answer, Failure> {
-        let wrong = |what: &str, answer: &Answer| {
-            let Answer { status_line, fields, .. } = answer;
-            let server = self.server.name();
-            Failure::new(format!("{server}, {name}: {what}: `{status_line}` {fields:?}"))
-        };
-        let answer = self.exchange(&wire::request(&path(name)))?;
-        if !answer.status_line.contains(" 200 ") || answer.field("content-encoding") != Some("br") {
-            return Err(wrong("not the variant in brotli", &answer));
-        }
-        if answer.content != files.content(name)? {
-            return Err(wrong("not the bytes of the file", &answer));
-        }
-        let again = self.exchange(&known(name, &answer)?)?;
-        if !again.status_line.contains(" 304 ") {
-            return Err(wrong("sent what the client has", &again));
-        }
-        Ok(answer)
+        ask(self.server, self.port, files, name)
     }
+}
 
-    fn exchange(&self, request: &[u8]) -> Result<Answer, Failure> {
-        let mut stream = wire::connect(self.port).tried("connect to a server")?;
+/// As [`Serving::ask`], on a port.
+fn ask(server: Server, port: u16, files: &Files, name: &str) -> Result<Answer, Failure> {
+    let wrong = |what: &str, answer: &Answer| {
+        let Answer { status_line, fields, .. } = answer;
+        let server = server.name();
+        Failure::new(format!("{server}, {name}: {what}: `{status_line}` {fields:?}"))
+    };
+    let exchange = |request: &[u8]| {
+        let mut stream = wire::connect(port).tried("connect to a server")?;
         wire::exchange(&mut stream, request)
+    };
+    let answer = exchange(&wire::request(&path(name)))?;
+    if !answer.status_line.contains(" 200 ") || answer.field("content-encoding") != Some("br") {
+        return Err(wrong("not the variant in brotli", &answer));
     }
+    if answer.content != files.content(name)? {
+        return Err(wrong("not the bytes of the file", &answer));
+    }
+    let again = exchange(&known(name, &answer)?)?;
+    if !again.status_line.contains(" 304 ") {
+        return Err(wrong("sent what the client has", &again));
+    }
+    Ok(answer)
 }
 
 /// Where a file is.
