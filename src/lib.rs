@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod code;
 pub mod coding;
 pub mod readiness;
+pub mod socket;
 pub mod tls;
 pub mod postgres;
 pub mod status;

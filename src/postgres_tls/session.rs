@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use super::carry::carry;
 use super::client::{self, Opening};
 use super::message::{self, HEAD};
-use super::place::Client;
 use super::server::{Server, Stream};
 use super::trouble::{Teller, Trouble, plain};
+use crate::socket::Socket;
 
 /// What is counted; each starts at zero.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl Drop for Place<'_> {
 
 impl Shared {
     /// Serves a client.
-    pub(super) async fn serve(&self, mut client: Client) {
+    pub(super) async fn serve(&self, mut client: Socket) {
         let result = match client::opening(&mut client, OPENING_DEADLINE).await {
             Ok(None) => return,
             Ok(Some(Opening::Cancel(packet))) => self.cancel(&packet).await,
@@ -113,7 +113,7 @@ impl Shared {
         Ok(server)
     }
 
-    async fn carry(&self, client: Client, server: Stream) {
+    async fn carry(&self, client: Socket, server: Stream) {
         let counters = &self.counters;
         counters.opened.fetch_add(1, Ordering::Relaxed);
         let first = |bytes: &[u8]| {

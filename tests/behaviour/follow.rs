@@ -39,14 +39,7 @@ impl Site {
         thread::spawn(move || {
             for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
                 let mut stream = stream;
-                let mut request = Vec::new();
-                let mut piece = [0; 4096];
-                while find(&request, b"\r\n\r\n").is_none() {
-                    match stream.read(&mut piece) {
-                        Ok(length @ 1..) => request.extend_from_slice(&piece[..length]),
-                        _ => break,
-                    }
-                }
+                let request = head(&mut stream);
                 kept.change(|kept| kept.push(text(&request)));
                 // Who asked may have gone.
                 drop(stream.write_all(answer(number).as_bytes()));
@@ -81,6 +74,19 @@ fn ok(content: &str) -> String {
 }
 
 const FAST: &[&str] = &["--interval", "10ms", "--settle", "300ms", "--deadline", "20s"];
+
+/// Reads a request's header section, or what comes of it.
+fn head(stream: &mut impl Read) -> Vec<u8> {
+    let mut request = Vec::new();
+    let mut piece = [0; 4096];
+    while find(&request, b"\r\n\r\n").is_none() {
+        match stream.read(&mut piece) {
+            Ok(length @ 1..) => request.extend_from_slice(&piece[..length]),
+            _ => break,
+        }
+    }
+    request
+}
 
 #[test]
 fn without_a_target_it_finds_the_forebay_of_this_machine() {
@@ -315,14 +321,7 @@ fn tls_site(certificate: &[u8], key: &[u8]) -> SocketAddr {
         for stream in listener.incoming().map_while(Result::ok) {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = rustls::StreamOwned::new(connection, stream);
-            let mut request = Vec::new();
-            let mut piece = [0; 4096];
-            while find(&request, b"\r\n\r\n").is_none() {
-                match stream.read(&mut piece) {
-                    Ok(length @ 1..) => request.extend_from_slice(&piece[..length]),
-                    _ => break,
-                }
-            }
+            let request = head(&mut stream);
             let has_token = find(&request, format!("Bearer {TOKEN}\r\n").as_bytes()).is_some();
             let phase = if has_token { "ready" } else { "starting" };
             drop(stream.write_all(ok(&report("a", "r", phase, 5.0).to_string()).as_bytes()));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Settings;
 use crate::proxy::guard::Vital;
 use crate::proxy::tunnel;
-use crate::proxy::upstream::Stream;
+use crate::socket::Socket;
 use crate::telemetry::Record;
 
 /// The other side of a connection, as the steps of a request know it.
@@ -32,7 +32,7 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Next {
     /// The application's side.
-    pub application: tunnel::End<Stream>,
+    pub application: tunnel::End<Socket>,
     /// What both will speak.
     pub protocol: tunnel::Protocol,
     /// Held as long as the tunnel lives.

@@ -1,22 +1,21 @@
 //! Connections to the application: where it is, reaching it, keeping connections for reuse.
 //!
-//! Owns: the upstream address, the stream, the pool and the rule of reuse (decision 6).
+//! Owns: the upstream address, the pool and the rule of reuse (decision 6).
 //! Must not know: HTTP.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep};
+
+use crate::socket::Socket;
 
 /// Where the application listens.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,7 +49,7 @@ impl Address {
     /// # Errors
     ///
     /// What the system says.
-    pub async fn connect(&self) -> io::Result<Stream> {
+    pub async fn connect(&self) -> io::Result<Socket> {
         match self {
             Self::Tcp { host, port } => loop {
                 let result = match host.parse() {
@@ -68,13 +67,13 @@ impl Address {
                 };
                 // A head and its content are written at once; waiting would only delay them.
                 stream.set_nodelay(true)?;
-                return Ok(Stream::Tcp(stream));
+                return Ok(Socket::Tcp(stream));
             },
             Self::Unix(path) => loop {
                 match UnixStream::connect(path).await {
                     // The backlog is full, for which a unix socket does not wait by itself.
                     Err(why) if why.kind() == io::ErrorKind::WouldBlock => sleep(AGAIN).await,
-                    result => return result.map(Stream::Unix),
+                    result => return result.map(Socket::Unix),
                 }
             },
         }
@@ -84,70 +83,11 @@ impl Address {
 /// Between two tries to connect.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// A stream to the application.
-#[derive(Debug)]
-pub enum Stream {
-    /// Over TCP.
-    Tcp(TcpStream),
-    /// Over a unix socket.
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// Whether the other side has neither closed the stream nor sent anything unasked.
-    fn is_quiet(&self) -> bool {
-        let mut byte = [0];
-        let result = match self {
-            Self::Tcp(stream) => stream.try_read(&mut byte),
-            Self::Unix(stream) => stream.try_read(&mut byte),
-        };
-        matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Sockets have nothing to flush.
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
-
 /// One connection to the application.
 #[derive(Debug)]
 pub(super) struct Connection {
     /// The stream.
-    pub stream: Stream,
+    pub stream: Socket,
     /// What was read and is not part of the present answer yet. Its memory stays with the connection.
     pub buffer: BytesMut,
     _open: Counted,
@@ -165,7 +105,7 @@ impl Drop for Counted {
 
 impl Connection {
     /// Wraps a fresh stream, and counts it.
-    pub(super) fn new(stream: Stream, open: &Arc<AtomicU64>) -> Self {
+    pub(super) fn new(stream: Socket, open: &Arc<AtomicU64>) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
         Self { stream, buffer: BytesMut::new(), _open: Counted(Arc::clone(open)) }
     }
@@ -244,6 +184,7 @@ mod tests {
     use std::pin::pin;
 
     use super::*;
+    use std::task::Poll;
 
     #[tokio::test]
     async fn a_restart_between_the_handshake_and_accept_is_not_seen() {

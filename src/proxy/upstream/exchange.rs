@@ -16,10 +16,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep};
 
 use super::Error;
-use super::connect::{self, Connection};
+use super::connect::Connection;
 use super::head::{self, Head};
 use crate::proxy::intake::{self, Stream};
 use crate::proxy::spool::{Full, Reader};
+use crate::socket::Socket;
 
 /// How long the application may take.
 #[derive(Clone, Copy, Debug)]
@@ -254,7 +255,7 @@ impl Exchange {
     }
 
     /// Gives up the exchange for a tunnel: the stream, and what was read behind the answer.
-    pub(super) fn into_tunnel(self) -> (connect::Stream, BytesMut) {
+    pub(super) fn into_tunnel(self) -> (Socket, BytesMut) {
         (self.connection.stream, self.connection.buffer)
     }
 }

@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout};
 
 pub use answer::{Body, beside};
 pub use ask::{Asker, Questions};
-pub use connect::{Address, Stream};
+pub use connect::Address;
 pub use exchange::Deadlines;
 pub use head::{BadHead, Head, Length, read_response};
 pub use queue::Queue;
@@ -37,6 +37,7 @@ use super::proxy_protocol;
 use super::spool::{self, Full, Stores};
 use crate::code::Code;
 use crate::readiness::Readiness;
+use crate::socket::Socket;
 use crate::telemetry::Times;
 use connect::{Connection, Pool};
 use delivery::Delivery;
@@ -257,7 +258,7 @@ pub enum Incomer {
     /// An answer.
     Answer(Response<Body>),
     /// The application changed the protocol: the answer to pass on, then raw bytes.
-    Tunnel(Response<()>, Stream, BytesMut),
+    Tunnel(Response<()>, Socket, BytesMut),
 }
 
 /// The upstream leg of one data thread.

@@ -18,10 +18,11 @@ use tokio::time::{Instant, timeout};
 
 use super::Error;
 use super::chunks::{BadChunks, Chunks, Piece};
-use super::connect::{Pool, Stream};
+use super::connect::Pool;
 use super::exchange::{Exchange, SMALL_READ};
 use super::head::{Head, Length};
 use super::queue::Place;
+use crate::socket::Socket;
 
 /// A request that the application works on.
 #[derive(Debug)]
@@ -192,7 +193,7 @@ impl Running {
     }
 
     /// Gives up the answer for a tunnel: the stream, and what was read behind the header section.
-    pub(super) fn into_tunnel(mut self) -> Option<(Stream, BytesMut)> {
+    pub(super) fn into_tunnel(mut self) -> Option<(Socket, BytesMut)> {
         self.work.take().map(|work| work.exchange.into_tunnel())
     }
 }
