@@ -18,7 +18,7 @@ use forebay::app::{self, End};
 use forebay::config::{Config, Environment, Faults, Flags, Need};
 use forebay::launch::Variables;
 use forebay::site::{self, Given};
-use forebay::{demo, doctor, explain, follow, precompress};
+use forebay::{demo, doctor, explain, follow, precompress, telemetry};
 
 /// Everything that ends a command early.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +103,8 @@ fn main() -> ExitCode {
 /// Writes an error with its causes, and what to do next.
 fn complain(failure: &dyn std::error::Error, mend: Option<String>) {
     let mut text = format!("error: {failure}\n");
-    let mut source = failure.source();
-    while let Some(cause) = source {
+    for cause in telemetry::causes(failure) {
         writeln!(text, "cause: {cause}").unwrap_or_default();
-        source = cause.source();
     }
     if let Some(mend) = mend {
         writeln!(text, "mend:  {mend}").unwrap_or_default();

@@ -19,6 +19,7 @@ use crate::postgres_tls;
 use crate::readiness::{Phase, Readiness, Reason};
 use crate::release::{self, Code, Limits, Record, Release, Why};
 use crate::supervise::{Refused, Report, Turn, Verdict};
+use crate::telemetry;
 
 /// What must be known of a site whose release command takes turns with that of other instances.
 #[derive(Clone, Debug)]
@@ -146,7 +147,7 @@ async fn find(
 
 /// Says why the release command does not run; the last line of the log has not all the causes.
 fn refused(mend: String, why: impl std::error::Error + Send + Sync + 'static) -> Refused {
-    let cause = release::causes(&why);
+    let cause = telemetry::cause(&why);
     tracing::error!(%why, cause, mend, "it cannot be found out whose turn it is to release");
     Refused { source: Box::new(why), mend }
 }

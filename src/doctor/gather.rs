@@ -17,6 +17,7 @@ use crate::python::load::{self, Loaded};
 use crate::python::{Failure, django};
 use crate::site::{self, Answers, Given, View};
 use crate::supervise::Role;
+use crate::telemetry::chain;
 
 /// Looks at the site of the current directory.
 pub(super) fn patient(given: &Given<'_>, is_offline: bool) -> Result<Patient, site::Error> {
@@ -72,17 +73,6 @@ pub(super) fn patient(given: &Given<'_>, is_offline: bool) -> Result<Patient, si
 
 fn offline() -> NotLooked {
     NotLooked("--offline".to_owned())
-}
-
-/// An error with its causes in one line.
-fn chain(why: &dyn std::error::Error) -> String {
-    let mut text = why.to_string();
-    let mut source = why.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// What Django said, or why it is not known and whether that is a fault.

@@ -48,12 +48,12 @@ use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use note::{begin_record, chain};
+use note::begin_record;
 pub use witness::{SIGHTING, Sighting, Witness};
 
 use crate::code::Code;
 use crate::readiness::Readiness;
-use crate::telemetry::Record;
+use crate::telemetry::{Record, chain};
 use assets::{Asset, Assets};
 use body::{Body, Content, Ending, Reporter};
 use compress::{Asked, Compressor};

@@ -18,6 +18,7 @@ pub use decide::{Record, State, Why};
 pub use fingerprint::{Code, DEADLINE as CODE_DEADLINE, Taken, Unknown, of_code, packages_beside};
 
 use crate::postgres::{self, Choice, Target};
+use crate::telemetry::cause;
 use decide::Step;
 use session::{Keeping, Session};
 
@@ -169,7 +170,7 @@ pub async fn turn(
                 }
             }
             Err(why) if why.may_pass() => {
-                tracing::warn!(%why, cause = causes(&why), "the session of the release lock is lost");
+                tracing::warn!(%why, cause = cause(&why), "the session of the release lock is lost");
                 session = reach(target, &release, limits.database).await?;
             }
             Err(why) => return Err(why),
@@ -223,21 +224,10 @@ async fn reach(target: &Target, release: &Release, deadline: Duration) -> Result
         }
         let pause_ms = pause.as_millis();
         let mend = why.mend();
-        tracing::warn!(%why, cause = causes(&why), mend, pause_ms, "the release lock waits for the database");
+        tracing::warn!(%why, cause = cause(&why), mend, pause_ms, "the release lock waits for the database");
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-}
-
-/// The causes of an error, for the log.
-pub fn causes(why: &dyn std::error::Error) -> Option<String> {
-    let mut texts = Vec::new();
-    let mut next = why.source();
-    while let Some(cause) = next {
-        texts.push(cause.to_string());
-        next = cause.source();
-    }
-    (!texts.is_empty()).then(|| texts.join(": "))
 }
 
 /// The lock, held.
@@ -288,7 +278,7 @@ impl Held {
         if let Err(why) = answered(self.session.end(code)).await {
             tracing::error!(
                 %why,
-                cause = causes(&why),
+                cause = cause(&why),
                 mend = why.mend(),
                 "the end of the release command is not recorded: the next start runs it again"
             );

@@ -4,6 +4,7 @@
 //! Must not know: what a number means.
 
 mod access;
+mod cause;
 mod child;
 mod counters;
 mod histogram;
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use access::{Record, Times, Tunnel};
+pub use cause::{cause, causes, chain};
 pub use child::{Level, OWN_SECRETS, Said, redacted};
 pub use counters::Counters;
 pub use histogram::{BOUNDS_US, Histogram, Spread};

@@ -54,7 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("socket", &[]),
     ("postgres", &["tls"]),
-    ("release", &["postgres"]),
+    ("release", &["postgres", "telemetry"]),
     ("postgres_tls", &["socket", "tls"]),
     ("status", &["code", "telemetry"]),
     ("admin", &["status"]),
