@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
 use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -41,6 +42,37 @@ impl Buffering {
     fn holds_for(&self, path: &str) -> bool {
         let rule = self.prefixes.iter().find(|(prefix, _)| path.starts_with(prefix));
         rule.map_or(self.otherwise, |(_, is_on)| *is_on)
+    }
+}
+
+/// A request's content as its connection hands it over.
+#[derive(Debug)]
+pub enum Arriving {
+    /// All of it is here.
+    Here(Bytes),
+    /// It comes from hyper.
+    Coming(Incoming),
+}
+
+impl Arriving {
+    /// Takes a request of hyper's apart.
+    pub fn of(request: Request<Incoming>) -> (Parts, Self) {
+        let (head, body) = request.into_parts();
+        (head, Self::Coming(body))
+    }
+
+    /// Whether some of it has not been read.
+    pub fn is_coming(&self) -> bool {
+        matches!(self, Self::Coming(body) if !body.is_end_stream())
+    }
+
+    /// Bytes, where that is known.
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::Here(bytes) => Some(bytes.len() as u64),
+            Self::Coming(body) if body.is_end_stream() => Some(0),
+            Self::Coming(body) => body.size_hint().exact(),
+        }
     }
 }
 
@@ -103,15 +135,15 @@ impl Intake {
     /// # Errors
     ///
     /// [`Error`]; nothing of the request has reached the application.
-    pub async fn take(&self, head: &Parts, body: Incoming) -> Result<Content, Error> {
-        let length = body.size_hint().exact();
-        if length == Some(0) || body.is_end_stream() {
+    pub async fn take(&self, head: &Parts, content: Arriving) -> Result<Content, Error> {
+        let length = content.length();
+        if length == Some(0) {
             return Ok(Content::None);
         }
         if length.is_some_and(|length| length > self.settings.max_body) {
             return Err(Error::TooLarge);
         }
-        let stream = Stream { body, length, left: self.settings.max_body };
+        let stream = Stream { content, length, left: self.settings.max_body };
         if self.settings.buffering.holds_for(head.uri.path()) {
             self.collect(stream).await
         } else {
@@ -137,7 +169,7 @@ impl Intake {
 /// Content that is passed on as it comes.
 #[derive(Debug)]
 pub struct Stream {
-    body: Incoming,
+    content: Arriving,
     length: Option<u64>,
     left: u64,
 }
@@ -155,13 +187,16 @@ impl Stream {
     /// [`Error::TooLarge`] and [`Error::ClientLeft`].
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                Some(Err(why)) => return Poll::Ready(Some(Err(Error::ClientLeft(why)))),
-                None => return Poll::Ready(None),
+            let piece = match &mut self.content {
+                Arriving::Here(bytes) if bytes.is_empty() => return Poll::Ready(None),
+                Arriving::Here(bytes) => std::mem::take(bytes),
+                Arriving::Coming(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                    // Trailers have no place behind content whose length is said.
+                    Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                    Some(Err(why)) => return Poll::Ready(Some(Err(Error::ClientLeft(why)))),
+                    None => return Poll::Ready(None),
+                },
             };
-            // Trailers have no place behind content whose length is said.
-            let Ok(piece) = frame.into_data() else { continue };
             let Some(left) = self.left.checked_sub(piece.len() as u64) else {
                 return Poll::Ready(Some(Err(Error::TooLarge)));
             };
@@ -174,6 +209,9 @@ impl Stream {
 
     /// Whether nothing is left, as far as is known.
     pub fn is_end(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.content {
+            Arriving::Here(bytes) => bytes.is_empty(),
+            Arriving::Coming(body) => body.is_end_stream(),
+        }
     }
 }

@@ -3,8 +3,9 @@
 //! Owns: the order of the steps.
 //! Must not know: how a step works.
 //!
-//! 1. [`listen`] accepts a connection; [`connection`] serves it, with [`guard`] in front of hyper.
-//!    A request for an asset in memory goes a [`shortcut`] past hyper, through the same steps.
+//! 1. [`listen`] accepts a connection; [`connection`] serves it. [`guard`] judges every byte; it has
+//!    [`plain`] requests read at once, and the others by hyper. One for an asset in memory goes a
+//!    [`shortcut`] through the same steps.
 //! 2. [`normalise`] makes the request arrive normal.
 //! 3. [`route`] decides who answers.
 //! 4. [`probe`] answers from readiness, [`status`] with what forebay knows about itself,
@@ -34,6 +35,7 @@ pub mod compress;
 pub mod respond;
 pub mod body;
 pub mod spool;
+pub mod plain;
 pub mod shortcut;
 mod witness;
 
@@ -44,9 +46,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::{HeaderValue, Method, Response, Uri, Version};
 
 use note::begin_record;
 pub use witness::{SIGHTING, Sighting, Witness};
@@ -60,7 +60,7 @@ use compress::{Asked, Compressor};
 use connection::{Client, Next};
 use file::Wanted;
 use guard::{Refusal, check_parsed};
-use intake::Intake;
+use intake::{Arriving, Intake};
 use normalise::{Journal, Normaliser, Seen};
 use probe::Probes;
 use respond::Form;
@@ -163,14 +163,14 @@ type Answer = Response<Content>;
 impl Gateway {
     /// Takes note of a request before anything is done about it.
     ///
-    /// It runs as the request comes out of the parser: from then on the guard keeps the next one.
-    pub fn begin(&self, request: &Request<Incoming>, client: &Client) -> Ending {
+    /// It runs as soon as the request is read: from then on the guard keeps the next one.
+    pub fn begin(&self, request: &Parts, client: &Client) -> Ending {
         let vital = Arc::clone(&client.vital);
         let record = Record {
-            method: Some(request.method().clone()),
-            target: request.uri().clone(),
-            version: request.version(),
-            ..begin_record(request.headers(), client)
+            method: Some(request.method.clone()),
+            target: request.uri.clone(),
+            version: request.version,
+            ..begin_record(&request.headers, client)
         };
         Ending::begin(record, self.reporter.clone(), vital)
     }
@@ -182,21 +182,21 @@ impl Gateway {
     /// [`Left`]: nobody is there to answer.
     pub async fn handle(
         &self,
-        request: Request<Incoming>,
-        client: Arc<Client>,
+        (head, content): (Parts, Arriving),
+        client: &Client,
         mut ending: Ending,
     ) -> Result<Response<Body>, Left> {
-        let accept = request.headers().get(ACCEPT).cloned();
-        let method = request.method().clone();
-        let has_content = !request.body().is_end_stream();
-        let answer = match self.answer(request, &client, &mut ending.record).await {
+        let accept = head.headers.get(ACCEPT).cloned();
+        let method = head.method.clone();
+        let is_coming = content.is_coming();
+        let answer = match self.answer(head, content, client, &mut ending.record).await {
             Ok(answer) => answer,
             Err(why) if why.code() == Code::ClientLeft => return Err(Left),
             Err(why) => {
                 ending.record.code = Some(why.code());
                 ending.record.cause = Some(chain(&why));
                 let mut answer = respond::error(why.code(), Form::wanted(&method, accept.as_ref()));
-                if has_content {
+                if is_coming {
                     // It may not have been read to its end.
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -209,12 +209,12 @@ impl Gateway {
 
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut head: Parts,
+        content: Arriving,
         client: &Client,
         record: &mut Record,
     ) -> Result<Answer, Error> {
-        admit(&request)?;
-        let (mut head, content) = request.into_parts();
+        admit(&head)?;
         if head.version == Version::HTTP_2 {
             check_parsed(&head, &client.settings.limits)?;
         }
@@ -230,10 +230,7 @@ impl Gateway {
             Route::Status => Ok(self.status(&head, &seen, record).await?),
             Route::Asset(asset) => Ok(self.asset(&asset, &head, record).await?),
             Route::NoAsset => Err(assets::Error::Missing.into()),
-            Route::Upstream => {
-                let request = Request::from_parts(head, content);
-                self.forward(request, &seen, client, record).await
-            }
+            Route::Upstream => self.forward((head, content), &seen, client, record).await,
         }
     }
 
@@ -298,7 +295,7 @@ impl Gateway {
     /// Steps 4c and 4d.
     async fn forward(
         &self,
-        request: Request<Incoming>,
+        (head, content): (Parts, Arriving),
         seen: &Seen,
         client: &Client,
         record: &mut Record,
@@ -313,10 +310,8 @@ impl Gateway {
             None
         };
         self.upstream.admit()?;
-        let wanted =
-            self.send_file.is_on().then(|| Wanted::of(request.method(), request.headers()));
-        let asked = self.compressor.asked(request.method(), request.headers());
-        let (head, content) = request.into_parts();
+        let wanted = self.send_file.is_on().then(|| Wanted::of(&head.method, &head.headers));
+        let asked = self.compressor.asked(&head.method, &head.headers);
         let content = self.intake.take(&head, content).await?;
         let outgoing = Outgoing {
             wants_page: respond::wants_page(&head),
@@ -384,13 +379,13 @@ impl Gateway {
 }
 
 /// Step 1: refuses what no gateway passes on (RFC 9110 §9.3.6 and §9.3.8, RFC 9112 §3.2).
-fn admit(request: &Request<Incoming>) -> Result<(), Error> {
-    let is_path = request.uri().path().starts_with('/');
-    let is_served = !matches!(*request.method(), Method::CONNECT | Method::TRACE);
+fn admit(request: &Parts) -> Result<(), Error> {
+    let is_path = request.uri.path().starts_with('/');
+    let is_served = !matches!(request.method, Method::CONNECT | Method::TRACE);
     if is_path && is_served {
         return Ok(());
     }
-    Err(Error::NotServed { method: request.method().clone(), target: request.uri().clone() })
+    Err(Error::NotServed { method: request.method.clone(), target: request.uri.clone() })
 }
 
 /// An answer of forebay's own; to HEAD only its fields go.

@@ -1,30 +1,25 @@
-//! Serves the requests of a connection that need no parser: those for assets in memory.
+//! Serves the plain requests of a connection.
 //!
-//! Owns: reading and writing on the short way, when a connection leaves it.
-//! Must not know: which requests these are, what is answered.
+//! Owns: reading them from the socket, when a connection needs the parser or has ended.
+//! Must not know: which requests are plain, what is answered, how an answer is written.
 
-use std::fs::File;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BufMut as _, BytesMut};
-use http::StatusCode;
-use rustix::net::SendFlags;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Client, Socket, joined};
+use super::answer::Date;
+use super::{Client, Socket, joined, say_goodbye};
 use crate::proxy::Gateway;
-use crate::proxy::assets::Body;
-use crate::proxy::body::Ending;
-use crate::proxy::guard::{Framing, PARK_AFTER};
-use crate::proxy::shortcut::Short;
+use crate::proxy::guard::PARK_AFTER;
+use crate::proxy::intake::Arriving;
+use crate::proxy::plain::{self, Plain, Wanted};
 
-/// How a stretch of the short way ended.
+/// How a stretch of plain requests ended.
 pub(super) enum Turn<S> {
     /// What follows is for the parser; with `true` its first request was tried here.
     Parser(S, BytesMut, bool),
@@ -34,72 +29,135 @@ pub(super) enum Turn<S> {
     Closed,
 }
 
+/// A connection while its requests are plain.
+pub(super) struct Line<S> {
+    pub(super) stream: S,
+    /// What was read and does not belong to the present request.
+    pub(super) held: BytesMut,
+    pub(super) date: Date,
+}
+
 /// What is read at once: a header section of a browser with all that the front end adds has 2 KiB.
 const BUFFER: usize = 8 * 1024;
 
-/// Serves a connection as long as its requests are for assets in memory.
-pub(super) async fn serve<S>(
-    mut stream: S,
-    mut held: BytesMut,
-    client: &Arc<Client>,
+/// With this much room left a buffer is used on.
+const ENOUGH: usize = 2 * 1024;
+
+/// Serves a connection as long as its requests are plain.
+pub(super) async fn serve<S: Socket>(
+    stream: S,
+    held: BytesMut,
+    client: &Client,
     gateway: &Gateway,
-) -> Turn<S>
-where
-    S: Socket,
-{
+) -> Turn<S> {
     let mut alarm = pin!(sleep_until(Instant::now() + PARK_AFTER));
     let mut draining = pin!(gateway.readiness.draining());
-    let mut date = Date::default();
-    if !held.is_empty() {
+    let mut line = Line { stream, held, date: Date::default() };
+    if !line.held.is_empty() {
         // The connection was woken by the first bytes of something.
-        held.reserve(BUFFER);
-        read_now(&mut stream, &mut held).await;
+        line.read_now(BUFFER).await;
     }
     loop {
-        if held.is_empty() {
-            held.reserve(BUFFER);
+        if line.held.is_empty() {
+            line.make_room(BUFFER);
             let read = tokio::select! {
                 biased;
-                read = stream.read_buf(&mut held) => read,
-                () = idle(alarm.as_mut(), client) => return Turn::Parked(stream),
-                () = &mut draining => return Turn::Parser(stream, held, true),
+                read = line.stream.read_buf(&mut line.held) => read,
+                () = idle(alarm.as_mut(), client) => return Turn::Parked(line.stream),
+                () = &mut draining => return Turn::Parser(line.stream, line.held, true),
             };
             if !read.is_ok_and(|count| count > 0) {
                 // An orderly end between two requests; the client may have gone already.
-                drop(stream.shutdown().await);
+                say_goodbye(line.stream, b"").await;
                 return Turn::Closed;
             }
         }
-        let Some(length) = whole_request(&held, client, gateway) else {
-            return Turn::Parser(stream, held, false);
+        let Some(length) = plain::section(&line.held) else {
+            return Turn::Parser(line.stream, line.held, false);
         };
-        let head = held.split_to(length).freeze();
-        let Some(short) = gateway.shorten(&head, client) else {
-            return Turn::Parser(stream, joined(&head, held), true);
+        let section = line.held.split_to(length).freeze();
+        let may_go_on = if let Some(short) = gateway.shorten(&section, client) {
+            line.send_asset(short, client, gateway).await
+        } else if let Some(request) = line.request(&section, client).await {
+            drop(section);
+            line.answer(request, client, gateway).await
+        } else {
+            return Turn::Parser(line.stream, joined(&section, line.held), true);
         };
-        if !answer(&mut stream, short, client, gateway, &mut date).await {
+        if !may_go_on {
+            say_goodbye(line.stream, b"").await;
             return Turn::Closed;
         }
     }
 }
 
-/// Reads what has come already.
-async fn read_now<S: AsyncRead + Unpin>(stream: &mut S, held: &mut BytesMut) {
-    let mut read = pin!(stream.read_buf(held));
-    // Whoever reads next meets the end or the failure again.
-    let result = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
-    drop(result);
-}
-
-/// The length of the request in front, if it has come to its end, is sound, and may be for an asset.
-/// Everything else is for the parser and its guard, which answer what is not sound.
-fn whole_request(held: &[u8], client: &Client, gateway: &Gateway) -> Option<usize> {
-    if !gateway.is_short(held) {
-        return None;
+impl<S: Socket> Line<S> {
+    /// Reads a request, if it is plain and its content has come with it.
+    async fn request(&mut self, section: &Bytes, client: &Client) -> Option<Plain<Bytes>> {
+        let Plain { head, content: length } =
+            plain::read(section, client.settings.limits, Wanted::All)?;
+        while self.held.len() < length {
+            let missing = length - self.held.len();
+            if self.read_now(missing).await == 0 {
+                return None;
+            }
+        }
+        Some(Plain { head, content: self.held.split_to(length).freeze() })
     }
-    let mut framing = Framing::new(client.settings.limits);
-    let scanned = framing.scan(held).ok()?;
-    scanned.is_complete.then_some(scanned.taken)
+
+    /// Answers a request; returns whether another may follow.
+    async fn answer(&mut self, request: Plain<Bytes>, client: &Client, gateway: &Gateway) -> bool {
+        let Plain { head, content } = request;
+        let is_head = head.method == Method::HEAD;
+        let ending = gateway.begin(&head, client);
+        let work = gateway.handle((head, Arriving::Here(content)), client, ending);
+        match self.while_there(work).await {
+            Some(Ok(answer)) => self.send(answer, is_head, client, gateway).await,
+            Some(Err(_)) | None => false,
+        }
+    }
+
+    /// Waits for `work` while the client is there; nothing if it leaves first.
+    pub(super) async fn while_there<F: Future>(&mut self, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            self.poll_left(cx).map(|()| None)
+        })
+        .await
+    }
+
+    /// Ready when the client has left. What it sends meanwhile is the beginning of its next request;
+    /// with that much of it, it is there.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.held.len() < BUFFER {
+            self.make_room(1);
+            match ready!(pin!(self.stream.read_buf(&mut self.held)).poll(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads what has come already, up to `wanted` bytes or what there is room for; returns how much.
+    async fn read_now(&mut self, wanted: usize) -> usize {
+        self.held.reserve(wanted);
+        match now(&mut pin!(self.stream.read_buf(&mut self.held))).await {
+            Poll::Ready(Ok(count)) => count,
+            // Whoever reads next meets the failure again.
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        }
+    }
+
+    /// Makes room for `wanted` bytes, unless there is enough.
+    fn make_room(&mut self, wanted: usize) {
+        if self.held.capacity() - self.held.len() < wanted.min(ENOUGH) {
+            self.held.reserve(BUFFER);
+        }
+    }
 }
 
 /// Waits until the connection has been idle for a moment.
@@ -115,101 +173,7 @@ async fn idle(mut alarm: Pin<&mut Sleep>, client: &Client) {
     }
 }
 
-/// Sends an answer and reports it; returns whether the client took it.
-async fn answer<S: Socket>(
-    stream: &mut S,
-    short: Short,
-    client: &Client,
-    gateway: &Gateway,
-    date: &mut Date,
-) -> bool {
-    let Short { answer, record } = short;
-    let ending = Ending::begin(record, gateway.reporter.clone(), Arc::clone(&client.vital));
-    let length = answer.content.size();
-    let line: &[u8] = match answer.status {
-        StatusCode::NOT_MODIFIED => b"HTTP/1.1 304 Not Modified\r\n",
-        _ => b"HTTP/1.1 200 OK\r\n",
-    };
-    let mut head = BytesMut::with_capacity(line.len() + answer.lines.len() + 64);
-    head.put_slice(line);
-    head.put_slice(&answer.lines);
-    head.put_slice(date.line());
-    let patience = client.settings.deadlines.body_idle;
-    let is_sent = match (&answer.content, stream.tcp()) {
-        (Body::Heap(content), _) => write(stream, head.chain(&**content), patience).await,
-        (Body::Sealed(file, size), Some(tcp)) => send(tcp, head, file, *size, patience).await,
-        (Body::Sealed(..), None) => match answer.content.read() {
-            Ok(content) => write(stream, head.chain(content), patience).await,
-            Err(_) => false,
-        },
-    };
-    if is_sent {
-        ending.complete(length);
-    }
-    is_sent
-}
-
-/// Writes bytes; returns whether the client took them.
-async fn write<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    mut bytes: impl Buf,
-    patience: Duration,
-) -> bool {
-    while bytes.has_remaining() {
-        match timeout(patience, stream.write_buf(&mut bytes)).await {
-            Ok(Ok(count)) if count > 0 => {}
-            Ok(Ok(_) | Err(_)) | Err(_) => return false,
-        }
-    }
-    true
-}
-
-/// Has the kernel send a file behind a header section, which waits for it in the socket (`MSG_MORE`);
-/// returns whether the client took both.
-async fn send(
-    tcp: &TcpStream,
-    mut head: BytesMut,
-    file: &File,
-    size: u64,
-    patience: Duration,
-) -> bool {
-    while !head.is_empty() {
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        let once = tcp.async_io(Interest::WRITABLE, || Ok(rustix::net::send(tcp, &head, flags)?));
-        match timeout(patience, once).await {
-            Ok(Ok(count)) if count > 0 => head.advance(count),
-            Ok(Ok(_) | Err(_)) | Err(_) => return false,
-        }
-    }
-    let mut sent = 0;
-    while sent < size {
-        let rest = usize::try_from(size - sent).unwrap_or(usize::MAX);
-        let once = tcp.async_io(Interest::WRITABLE, || {
-            Ok(rustix::fs::sendfile(tcp, file, Some(&mut sent), rest)?)
-        });
-        match timeout(patience, once).await {
-            Ok(Ok(count)) if count > 0 => {}
-            Ok(Ok(_) | Err(_)) | Err(_) => return false,
-        }
-    }
-    true
-}
-
-/// The date line and the end of the header section, made anew each second.
-#[derive(Default)]
-struct Date {
-    second: u64,
-    text: Vec<u8>,
-}
-
-impl Date {
-    fn line(&mut self) -> &[u8] {
-        let now = SystemTime::now();
-        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        if self.second != since.as_secs() || self.text.is_empty() {
-            self.second = since.as_secs();
-            self.text = format!("date: {}\r\n\r\n", httpdate::fmt_http_date(now)).into_bytes();
-        }
-        &self.text
-    }
+/// What `work` has to say without being waited for.
+pub(super) async fn now<F: Future + Unpin>(work: &mut F) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *work).poll(cx))).await
 }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use super::rewound::Rewound;
 use super::streams::{Paced, Streams, Tally};
 use super::{Client, Settings, last_call};
+use crate::proxy::intake::Arriving;
 use crate::proxy::{Gateway, Left};
 
 /// Serves a connection, of which `held` has been read, until it ends.
@@ -27,15 +28,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (vital, peer, settings) = (Arc::clone(&client.vital), client.peer, client.settings);
-    let readiness = Arc::clone(&gateway.readiness);
-    let tally = Arc::new(Tally::default());
+    let (readiness, tally) = (Arc::clone(&gateway.readiness), Arc::new(Tally::default()));
     let counting = Arc::clone(&tally);
     let service = service_fn(move |request| {
-        let ending = gateway.begin(&request, &client);
+        let request = Arriving::of(request);
+        let ending = gateway.begin(&request.0, &client);
         let (gateway, client) = (Arc::clone(&gateway), Arc::clone(&client));
         let attempt = counting.begin();
         async move {
-            let answer = gateway.handle(request, client, ending).await?;
+            let answer = gateway.handle(request, &client, ending).await?;
             attempt.answered();
             Ok::<_, Left>(answer.map(Paced::new))
         }

@@ -6,6 +6,7 @@
 mod client;
 mod opening;
 mod direct;
+mod answer;
 mod http2;
 mod streams;
 mod rewound;
@@ -27,6 +28,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::guard::{Deadlines, Detour, Guard, Limits, Refusal, Verdict, Vital};
+use super::intake::Arriving;
 use super::upstream::beside;
 use super::{Gateway, respond, tunnel};
 use crate::code::Code;
@@ -72,7 +74,7 @@ enum End<S> {
     Closed,
     /// It is idle: nothing of it is left but the stream.
     Parked(S, BytesMut),
-    /// What follows needs no parser.
+    /// What follows is plain.
     Diverted(S, BytesMut),
     /// The client is not served any more; it may still be told why.
     Refused(S, Refusal),
@@ -121,12 +123,12 @@ async fn serve_http1<S>(
 ) where
     S: Socket,
 {
-    // Whether the next request was tried on the short way and is the parser's.
+    // Whether the next request was found not to be plain and is the parser's.
     let mut must_pass = false;
     loop {
         // Boxed, so that a parked connection does not keep the room that a stretch needs.
-        if gateway.has_shortcut() {
-            match Box::pin(direct::serve(stream, held, &client, &gateway)).await {
+        if gateway.reads_plain() {
+            match Box::pin(beside(direct::serve(stream, held, &client, &gateway))).await {
                 Turn::Parser(back, rest, was_tried) => {
                     (stream, held, must_pass) = (back, rest, was_tried);
                 }
@@ -194,7 +196,7 @@ where
     None
 }
 
-/// Serves HTTP/1 until the connection ends, becomes idle, or has a request that needs no parser.
+/// Serves HTTP/1 until the connection ends, becomes idle, or has a plain request.
 async fn serve_stretch<S>(
     stream: S,
     held: (BytesMut, bool),
@@ -207,9 +209,9 @@ where
     let Client { vital, settings, .. } = &**client;
     let guard = Guard::new(stream, held, settings.limits, Arc::clone(vital), Arc::clone(gateway));
     let service = service_fn(|request| {
-        let ending = gateway.begin(&request, client);
-        let (gateway, client) = (Arc::clone(gateway), Arc::clone(client));
-        async move { gateway.handle(request, client, ending).await }
+        let request = Arriving::of(request);
+        let ending = gateway.begin(&request.0, client);
+        gateway.handle(request, client, ending)
     });
     let mut connection = http1::Builder::new()
         // The guard and its vital signs keep these; hyper's own timer costs 3 % (perf, A4).

@@ -7,7 +7,7 @@
 //! reading, in which it and hyper agree (a property test and a fuzz target hold them to it).
 
 use super::Refusal;
-use super::grammar::{decimal, has_control, has_space, is_target, split_field, split_token};
+use super::grammar::{Field, RequestLine, decimal, has_control, split_field, split_request_line};
 
 /// How large a header section may be. Every number is the most that is allowed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,6 +63,15 @@ struct Head {
     extensions: usize,
 }
 
+/// What the framing needs to know of a sound header section, and its request line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sound<'a> {
+    /// The request line.
+    pub line: RequestLine<'a>,
+    /// Bytes of content; nothing where it comes in chunks.
+    pub length: Option<u64>,
+}
+
 /// The result of one scan.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Scanned {
@@ -83,9 +92,60 @@ impl Framing {
         self.place == Place::Boundary && self.partial.is_empty()
     }
 
+    /// The limits that it keeps.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Whether a header section has begun and is not complete.
     pub fn is_in_head(&self) -> bool {
         self.place == Place::Head || (self.place == Place::Boundary && !self.partial.is_empty())
+    }
+
+    /// Judges a whole header section by the rules of [`Framing::scan`], and tells `field` of each
+    /// field: its name, and its value without the white space around it.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`]; a section that does not begin with its request line, or does not end with its
+    /// last byte, is refused too.
+    pub fn judge<'a>(
+        limits: Limits,
+        section: &'a [u8],
+        mut field: impl FnMut(&'a [u8], &'a [u8]),
+    ) -> Result<Sound<'a>, Refusal> {
+        let mut framing = Self::new(limits);
+        let (text, mut rest) = framing.whole_line(section)?;
+        let line = framing.request_line(text)?;
+        loop {
+            let (text, after) = framing.whole_line(rest)?;
+            rest = after;
+            match framing.field(text)? {
+                Some((name, value)) => field(name, value.trim_ascii()),
+                None => break,
+            }
+        }
+        framing.end_of_head()?;
+        let length = match framing.place {
+            Place::Sized(length) => Some(length),
+            Place::ChunkSize => None,
+            Place::Boundary | Place::Head | Place::Chunk(_) | Place::Trailers => Some(0),
+        };
+        if rest.is_empty() { Ok(Sound { line, length }) } else { Err(Refusal::BadRequestLine) }
+    }
+
+    /// Splits a line that has come to its end off the front, without its line end.
+    fn whole_line<'a>(&self, bytes: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Refusal> {
+        let end = memchr::memchr(b'\n', bytes).ok_or(Refusal::BareLineFeed)?;
+        let (line, rest) = bytes.split_at_checked(end + 1).ok_or(Refusal::BareLineFeed)?;
+        Ok((self.text(line)?, rest))
+    }
+
+    /// A line without its line end, if it is not too long and has a whole one.
+    fn text<'a>(&self, line: &'a [u8]) -> Result<&'a [u8], Refusal> {
+        // The same length is refused first that is refused while the line's end is missing.
+        self.check_length(line.len().saturating_sub(1))?;
+        line.strip_suffix(b"\r\n").ok_or(Refusal::BareLineFeed)
     }
 
     /// Reads on; stops behind the end of a request.
@@ -177,51 +237,48 @@ impl Framing {
     }
 
     fn complete_line(&mut self, line: &[u8]) -> Result<bool, Refusal> {
-        // The same length is refused first that is refused while the line's end is missing.
-        self.check_length(line.len().saturating_sub(1))?;
-        let text = line.strip_suffix(b"\r\n").ok_or(Refusal::BareLineFeed)?;
+        let text = self.text(line)?;
         match self.place {
-            Place::Boundary => self.request_line(text).map(|()| false),
+            Place::Boundary => self.request_line_or_nothing(text).map(|()| false),
             Place::ChunkSize => self.chunk_size(text).map(|()| false),
             Place::Trailers => self.trailer(text),
             Place::Head | Place::Sized(_) | Place::Chunk(_) => self.field_line(text),
         }
     }
 
-    fn request_line(&mut self, text: &[u8]) -> Result<(), Refusal> {
+    fn request_line_or_nothing(&mut self, text: &[u8]) -> Result<(), Refusal> {
         if text.is_empty() {
             // RFC 9112 §2.2: a server ignores an empty line before a request. One, not a stream.
             self.head.blank_lines += 1;
             return if self.head.blank_lines > 1 { Err(Refusal::BadRequestLine) } else { Ok(()) };
         }
+        self.request_line(text).map(|_| ())
+    }
+
+    fn request_line<'a>(&mut self, text: &'a [u8]) -> Result<RequestLine<'a>, Refusal> {
         if text.len() > self.limits.request_line_bytes {
             return Err(Refusal::RequestLineTooLong);
         }
-        let (method, rest) = split_token(text);
-        let rest = rest.strip_prefix(b" ").ok_or(Refusal::BadRequestLine)?;
-        let space = memchr::memchr(b' ', rest).ok_or(Refusal::BadRequestLine)?;
-        let (target, version) = rest.split_at_checked(space).ok_or(Refusal::BadRequestLine)?;
-        if method.is_empty() || target.is_empty() || version.get(1..).is_none_or(has_space) {
-            return Err(Refusal::BadRequestLine);
-        }
-        if !is_target(target) {
-            return Err(Refusal::BadTarget);
-        }
-        let is_http_1_0 = match version {
-            b" HTTP/1.1" => false,
-            b" HTTP/1.0" => true,
-            _ => return Err(Refusal::BadVersion),
-        };
+        let line = split_request_line(text)?;
+        let is_http_1_0 = line.is_http_1_0;
         self.head = Head { bytes: text.len() + 2, is_http_1_0, ..Head::default() };
         self.place = Place::Head;
-        Ok(())
+        Ok(line)
     }
 
     /// Takes a field line or the end of the header section.
     fn field_line(&mut self, text: &[u8]) -> Result<bool, Refusal> {
+        match self.field(text)? {
+            Some(_) => Ok(false),
+            None => self.end_of_head(),
+        }
+    }
+
+    /// Takes a field line and splits it; nothing for the line that ends the section.
+    fn field<'a>(&mut self, text: &'a [u8]) -> Result<Option<Field<'a>>, Refusal> {
         self.count(text)?;
         if text.is_empty() {
-            return self.end_of_head();
+            return Ok(None);
         }
         let (name, value) = split_field(text)?;
         match name.len() {
@@ -245,7 +302,7 @@ impl Framing {
             }
             _ => {}
         }
-        Ok(false)
+        Ok(Some((name, value)))
     }
 
     fn count(&mut self, text: &[u8]) -> Result<(), Refusal> {

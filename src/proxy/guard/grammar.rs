@@ -1,12 +1,46 @@
 //! The grammar of a header section's parts.
 //!
-//! Owns: what a name, a value, a target and a length may be made of.
+//! Owns: the parts of a request line; what a name, a value, a target and a length may be made of.
 //! Must not know: where in a request they stand, limits.
 
 use super::Refusal;
 
-/// Splits a field line into its name and what is behind the colon.
-pub(super) fn split_field(text: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+/// A request line in its parts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestLine<'a> {
+    /// The method, a token.
+    pub method: &'a [u8],
+    /// The target, in one of the forms of RFC 9112 §3.2.
+    pub target: &'a [u8],
+    /// Whether the version is HTTP/1.0 and not HTTP/1.1.
+    pub is_http_1_0: bool,
+}
+
+/// Splits a request line into its parts: method, target and version with one space between them.
+pub(super) fn split_request_line(text: &[u8]) -> Result<RequestLine<'_>, Refusal> {
+    let (method, rest) = split_token(text);
+    let rest = rest.strip_prefix(b" ").ok_or(Refusal::BadRequestLine)?;
+    let space = memchr::memchr(b' ', rest).ok_or(Refusal::BadRequestLine)?;
+    let (target, version) = rest.split_at_checked(space).ok_or(Refusal::BadRequestLine)?;
+    if method.is_empty() || target.is_empty() || version.get(1..).is_none_or(has_space) {
+        return Err(Refusal::BadRequestLine);
+    }
+    if !is_target(target) {
+        return Err(Refusal::BadTarget);
+    }
+    let is_http_1_0 = match version {
+        b" HTTP/1.1" => false,
+        b" HTTP/1.0" => true,
+        _ => return Err(Refusal::BadVersion),
+    };
+    Ok(RequestLine { method, target, is_http_1_0 })
+}
+
+/// A field line in its parts: its name and what is behind the colon.
+pub(super) type Field<'a> = (&'a [u8], &'a [u8]);
+
+/// Splits a field line into its parts.
+pub(super) fn split_field(text: &[u8]) -> Result<Field<'_>, Refusal> {
     let (name, rest) = split_token(text);
     let value = match (name, rest) {
         ([], [b' ' | b'\t', ..]) => return Err(Refusal::FoldedField),
@@ -17,12 +51,12 @@ pub(super) fn split_field(text: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
 }
 
 /// Splits off the longest token at the start.
-pub(super) fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
+fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|&byte| !is(byte, TOKEN)).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, &[]))
 }
 
-pub(super) fn has_space(text: &[u8]) -> bool {
+fn has_space(text: &[u8]) -> bool {
     text.contains(&b' ')
 }
 
@@ -48,7 +82,7 @@ pub(super) fn has_control(value: &[u8]) -> bool {
 ///
 /// Quotes, angle brackets and back-ticks are what browsers always escape; `\` is left out because
 /// servers disagree whether it is a slash.
-pub(super) fn is_target(target: &[u8]) -> bool {
+fn is_target(target: &[u8]) -> bool {
     // Nearly every target is a path; the other forms are rare enough to be parsed twice.
     is_clean_target(target)
         && (target.first() == Some(&b'/') || http::Uri::try_from(target).is_ok())

@@ -17,7 +17,8 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub use framing::{Framing, Limits, Scanned};
+pub use framing::{Framing, Limits, Scanned, Sound};
+pub use grammar::RequestLine;
 pub use parsed::check_parsed;
 pub use vital::{Deadlines, PARK_AFTER, Verdict, Vital};
 
@@ -113,10 +114,10 @@ impl Refusal {
     }
 }
 
-/// Tells which requests are not the parser's, by their header sections.
+/// Tells which requests are not the parser's.
 pub trait Detour {
-    /// Whether the request that `head` begins goes another way.
-    fn takes(&self, head: &[u8]) -> bool;
+    /// Whether a whole request goes another way; `limits` are the guard's.
+    fn takes(&self, request: &[u8], limits: Limits) -> bool;
 }
 
 /// A client's stream that gives the parser one clean request at a time.
@@ -193,9 +194,11 @@ impl<S, D: Detour> Guard<S, D> {
 
     /// Whether a whole request goes another way. What the parser has still to write must not be
     /// overtaken.
-    fn diverts(&self, head: &[u8]) -> bool {
-        let is_whole = self.framing.is_at_boundary();
-        is_whole && self.is_flushed && !self.must_pass && self.detour.takes(head)
+    fn diverts(&self, request: &[u8]) -> bool {
+        self.framing.is_at_boundary()
+            && self.is_flushed
+            && !self.must_pass
+            && self.detour.takes(request, self.framing.limits())
     }
 
     /// Lets bytes from the front of what is held go to the parser.

@@ -1,0 +1,384 @@
+//! The name of a field.
+//!
+//! Owns: which names are known beforehand, finding one by its bytes.
+//! Must not know: what a field means.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use bytes::Bytes;
+use http::HeaderName;
+
+/// The name of a field, in lower case.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Name(Repr);
+
+/// A name that is known is never kept as another one.
+#[derive(Clone, Eq, PartialEq)]
+enum Repr {
+    /// Its place in [`KNOWN`].
+    Known(u8),
+    Other(Bytes),
+}
+
+impl Name {
+    /// Reads a name in any case; nothing if it is no token (RFC 9110 §5.6.2).
+    pub fn read(name: &[u8]) -> Option<Self> {
+        Self::find(name).or_else(|| {
+            let name = HeaderName::from_bytes(name).ok()?;
+            Some(Self(Repr::Other(Bytes::copy_from_slice(name.as_str().as_bytes()))))
+        })
+    }
+
+    /// Finds a known name in any case.
+    pub fn find(name: &[u8]) -> Option<Self> {
+        let sign = Sign::of(name)?;
+        let mut place = sign.place();
+        // Every probe ends: most places are free.
+        loop {
+            let number = PLACES.get(place % ROOM).copied().filter(|number| *number != FREE)?;
+            if SIGNS.get(usize::from(number)) == Some(&sign) {
+                return Some(Self(Repr::Known(number)));
+            }
+            place += 1;
+        }
+    }
+
+    /// The place of a known name among all of them.
+    pub(in crate::proxy) fn number(&self) -> Option<usize> {
+        match self.0 {
+            Repr::Known(number) => Some(usize::from(number)),
+            Repr::Other(_) => None,
+        }
+    }
+
+    /// The text, in lower case.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Known(number) => KNOWN.get(usize::from(*number)).copied().unwrap_or_default(),
+            // It is a token.
+            Repr::Other(name) => std::str::from_utf8(name).unwrap_or_default(),
+        }
+    }
+
+    /// A known name.
+    const fn known(name: &str) -> Self {
+        let mut number = 0;
+        #[expect(clippy::indexing_slicing, reason = "a name that is not known is an error of the compiler")]
+        while !is_same(KNOWN[number].as_bytes(), name.as_bytes()) {
+            number += 1;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "there are fewer")]
+        Self(Repr::Known(number as u8))
+    }
+}
+
+impl From<&HeaderName> for Name {
+    fn from(name: &HeaderName) -> Self {
+        let name = name.as_str().as_bytes();
+        Self::find(name).unwrap_or_else(|| Self(Repr::Other(Bytes::copy_from_slice(name))))
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// What tells a known name from every other token: all its bytes with the bit set that makes letters
+/// lower case. Of a token's other bytes that bit changes only `^` and `_`, to what no known name holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Sign {
+    words: [u64; 4],
+    length: usize,
+}
+
+impl Sign {
+    /// Eight bytes at a time, the last eight as they stand at the end; nothing if it is longer.
+    const fn of(name: &[u8]) -> Option<Self> {
+        const LOWER: u64 = 0x2020_2020_2020_2020;
+        let length = name.len();
+        let mut words = [0; 4];
+        let Some(last) = name.last_chunk::<8>() else {
+            words[0] = short(name) | LOWER;
+            return Some(Self { words, length });
+        };
+        words[3] = u64::from_le_bytes(*last) | LOWER;
+        let mut rest = name;
+        let mut place = 0;
+        while rest.len() > 8 {
+            let Some((word, after)) = rest.split_first_chunk::<8>() else { break };
+            if place == 3 {
+                return None;
+            }
+            #[expect(clippy::indexing_slicing, reason = "it is below three")]
+            {
+                words[place] = u64::from_le_bytes(*word) | LOWER;
+            }
+            place += 1;
+            rest = after;
+        }
+        Some(Self { words, length })
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "it is what remains of a shift")]
+    const fn place(self) -> usize {
+        let [first, second, _, last] = self.words;
+        let mixed = first ^ second.rotate_left(17) ^ last.rotate_left(31) ^ self.length as u64;
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
+    }
+}
+
+/// Up to seven bytes.
+const fn short(name: &[u8]) -> u64 {
+    let mut word = 0;
+    let mut rest = name;
+    while let Some((&byte, after)) = rest.split_first() {
+        word = word << 8 | byte as u64;
+        rest = after;
+    }
+    word
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let (mut one, mut other) = (one, other);
+    loop {
+        match (one.split_first(), other.split_first()) {
+            (None, None) => return true,
+            (Some((first, rest)), Some((second, others))) if *first == *second => {
+                (one, other) = (rest, others);
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Places for known names, several times as many as there are.
+const ROOM: usize = 1024;
+
+const FREE: u8 = u8::MAX;
+
+static SIGNS: [Sign; KNOWN.len()] = signs();
+static PLACES: [u8; ROOM] = places();
+
+#[expect(clippy::indexing_slicing, reason = "the place is below the length")]
+const fn signs() -> [Sign; KNOWN.len()] {
+    let mut signs = [Sign { words: [0; 4], length: 0 }; KNOWN.len()];
+    let mut number = 0;
+    while number < KNOWN.len() {
+        // A name that is too long is never found, which a test notices.
+        if let Some(sign) = Sign::of(KNOWN[number].as_bytes()) {
+            signs[number] = sign;
+        }
+        number += 1;
+    }
+    signs
+}
+
+#[expect(clippy::indexing_slicing, reason = "the place is below the room")]
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer names")]
+const fn places() -> [u8; ROOM] {
+    let signs = signs();
+    let mut places = [FREE; ROOM];
+    let mut number = 0;
+    while number < signs.len() {
+        let mut place = signs[number].place();
+        while places[place % ROOM] != FREE {
+            place += 1;
+        }
+        places[place % ROOM] = number as u8;
+        number += 1;
+    }
+    places
+}
+
+macro_rules! known {
+    ($($constant:ident $text:literal)*) => {
+        /// Every known name.
+        pub(in crate::proxy) const KNOWN: &[&str] = &[$($text),*];
+
+        /// The names of known fields.
+        pub mod names {
+            use super::Name;
+            $(
+                #[doc = concat!("`", $text, "`")]
+                pub const $constant: Name = Name::known($text);
+            )*
+        }
+    };
+}
+
+// What browsers, front ends and programs send all day, and every name that a step asks for. The order
+// means nothing.
+known! {
+    ACCEPT "accept"
+    ACCEPT_CHARSET "accept-charset"
+    ACCEPT_ENCODING "accept-encoding"
+    ACCEPT_LANGUAGE "accept-language"
+    ACCESS_CONTROL_REQUEST_HEADERS "access-control-request-headers"
+    ACCESS_CONTROL_REQUEST_METHOD "access-control-request-method"
+    AUTHORIZATION "authorization"
+    CACHE_CONTROL "cache-control"
+    CDN_LOOP "cdn-loop"
+    CF_CONNECTING_IP "cf-connecting-ip"
+    CF_CONNECTING_IPV6 "cf-connecting-ipv6"
+    CLIENT_IP "client-ip"
+    CONNECTION "connection"
+    CONTENT_DISPOSITION "content-disposition"
+    CONTENT_ENCODING "content-encoding"
+    CONTENT_LENGTH "content-length"
+    CONTENT_RANGE "content-range"
+    CONTENT_TYPE "content-type"
+    COOKIE "cookie"
+    DISGUISED_HOST "disguised-host"
+    DNT "dnt"
+    EXPECT "expect"
+    FASTLY_CLIENT_IP "fastly-client-ip"
+    FORWARDED "forwarded"
+    FORWARDED_FOR "forwarded-for"
+    FRONT_END_HTTPS "front-end-https"
+    HOST "host"
+    HTTP2_SETTINGS "http2-settings"
+    IF_MATCH "if-match"
+    IF_MODIFIED_SINCE "if-modified-since"
+    IF_NONE_MATCH "if-none-match"
+    IF_RANGE "if-range"
+    IF_UNMODIFIED_SINCE "if-unmodified-since"
+    KEEP_ALIVE "keep-alive"
+    MAX_FORWARDS "max-forwards"
+    ORIGIN "origin"
+    PATH_INFO "path-info"
+    PRAGMA "pragma"
+    PRIORITY "priority"
+    PROXY "proxy"
+    PROXY_AUTHENTICATE "proxy-authenticate"
+    PROXY_AUTHORIZATION "proxy-authorization"
+    PROXY_CONNECTION "proxy-connection"
+    RANGE "range"
+    REFERER "referer"
+    REMOTE_USER "remote-user"
+    SCRIPT_NAME "script-name"
+    SEC_CH_UA "sec-ch-ua"
+    SEC_CH_UA_MOBILE "sec-ch-ua-mobile"
+    SEC_CH_UA_PLATFORM "sec-ch-ua-platform"
+    SEC_FETCH_DEST "sec-fetch-dest"
+    SEC_FETCH_MODE "sec-fetch-mode"
+    SEC_FETCH_SITE "sec-fetch-site"
+    SEC_FETCH_USER "sec-fetch-user"
+    SEC_GPC "sec-gpc"
+    SEC_WEBSOCKET_EXTENSIONS "sec-websocket-extensions"
+    SEC_WEBSOCKET_KEY "sec-websocket-key"
+    SEC_WEBSOCKET_PROTOCOL "sec-websocket-protocol"
+    SEC_WEBSOCKET_VERSION "sec-websocket-version"
+    STRIPE_SIGNATURE "stripe-signature"
+    TE "te"
+    TRACEPARENT "traceparent"
+    TRACESTATE "tracestate"
+    TRAILER "trailer"
+    TRANSFER_ENCODING "transfer-encoding"
+    TRUE_CLIENT_IP "true-client-ip"
+    UPGRADE "upgrade"
+    UPGRADE_INSECURE_REQUESTS "upgrade-insecure-requests"
+    USER_AGENT "user-agent"
+    VIA "via"
+    WAS_DEFAULT_HOSTNAME "was-default-hostname"
+    X_APPGW_TRACE_ID "x-appgw-trace-id"
+    X_APPSERVICE_PROTO "x-appservice-proto"
+    X_ARR_CLIENTCERT "x-arr-clientcert"
+    X_ARR_LOG_ID "x-arr-log-id"
+    X_ARR_SSL "x-arr-ssl"
+    X_AZURE_CLIENTIP "x-azure-clientip"
+    X_AZURE_FDID "x-azure-fdid"
+    X_AZURE_REF "x-azure-ref"
+    X_AZURE_REQUESTCHAIN "x-azure-requestchain"
+    X_AZURE_SOCKETIP "x-azure-socketip"
+    X_CLIENT_IP "x-client-ip"
+    X_CLIENT_PORT "x-client-port"
+    X_CLUSTER_CLIENT_IP "x-cluster-client-ip"
+    X_CSRFTOKEN "x-csrftoken"
+    X_ENVOY_EXTERNAL_ADDRESS "x-envoy-external-address"
+    X_FD_HEALTHPROBE "x-fd-healthprobe"
+    X_FORWARDED "x-forwarded"
+    X_FORWARDED_CLIENT_CERT "x-forwarded-client-cert"
+    X_FORWARDED_FOR "x-forwarded-for"
+    X_FORWARDED_HOST "x-forwarded-host"
+    X_FORWARDED_PATH "x-forwarded-path"
+    X_FORWARDED_PORT "x-forwarded-port"
+    X_FORWARDED_PREFIX "x-forwarded-prefix"
+    X_FORWARDED_PROTO "x-forwarded-proto"
+    X_FORWARDED_PROTOCOL "x-forwarded-protocol"
+    X_FORWARDED_SCHEME "x-forwarded-scheme"
+    X_FORWARDED_SERVER "x-forwarded-server"
+    X_FORWARDED_SSL "x-forwarded-ssl"
+    X_FORWARDED_TLSVERSION "x-forwarded-tlsversion"
+    X_LIGHTTPD_SEND_FILE "x-lighttpd-send-file"
+    X_MS_AUTH_TOKEN "x-ms-auth-token"
+    X_MS_CLIENT_DISPLAY_NAME "x-ms-client-display-name"
+    X_ORIGINAL_FOR "x-original-for"
+    X_ORIGINAL_FORWARDED_FOR "x-original-forwarded-for"
+    X_ORIGINAL_HOST "x-original-host"
+    X_ORIGINAL_PROTO "x-original-proto"
+    X_ORIGINAL_URI "x-original-uri"
+    X_ORIGINAL_URL "x-original-url"
+    X_REAL_IP "x-real-ip"
+    X_REMOTE_USER "x-remote-user"
+    X_REQUEST_ID "x-request-id"
+    X_REQUESTED_WITH "x-requested-with"
+    X_REWRITE_URL "x-rewrite-url"
+    X_SCHEME "x-scheme"
+    X_SITE_DEPLOYMENT_ID "x-site-deployment-id"
+    X_URL_SCHEME "x-url-scheme"
+    X_WAWS_UNENCODED_URL "x-waws-unencoded-url"
+    X_ZUMO_AUTH "x-zumo-auth"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_known_name_is_found_in_any_case() {
+        assert!(KNOWN.len() < usize::from(FREE));
+        for (number, text) in KNOWN.iter().enumerate() {
+            for text in [(*text).to_owned(), text.to_uppercase()] {
+                let name = Name::find(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
+                assert_eq!((name.number(), name.as_str()), (Some(number), KNOWN[number]));
+            }
+        }
+        assert_eq!(Name::read(b"X-Forwarded-For"), Some(names::X_FORWARDED_FOR));
+    }
+
+    #[test]
+    fn what_only_resembles_a_known_name_is_another() {
+        for text in ["hos", "hosts", "x_forwarded_for", "x-forwarded-fo^", "x-forwarded-fo", "cookie2"] {
+            let name = Name::read(text.as_bytes()).unwrap();
+            assert_eq!((name.number(), name.as_str()), (None, text), "{text}");
+        }
+        for text in ["", "a b", "a:", "ä", "a\n"] {
+            assert_eq!(Name::read(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_those_of_http(text in "[!-~]{0,40}") {
+            let own = Name::read(text.as_bytes()).map(|name| name.to_string());
+            let theirs = HeaderName::from_bytes(text.as_bytes()).ok().map(|name| name.to_string());
+            prop_assert_eq!(own, theirs);
+        }
+    }
+}
