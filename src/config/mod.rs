@@ -17,8 +17,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use http::HeaderValue;
-
 pub use fault::{Fault, Faults, Trouble};
 pub use postgres::past_the_leg;
 pub use process::{Command, Process};
@@ -28,6 +26,7 @@ pub use source::{Derived, Environment, Flags, Origin, Shown};
 
 use crate::admin;
 use crate::postgres_tls;
+use crate::proxy::fields::Value;
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Platform};
 use crate::proxy::probe::Probes;
 use crate::proxy::route;
@@ -194,7 +193,7 @@ impl Config {
         let (admin, status) = status?;
         let mut asked: Vec<_> = hosts?.iter().map(|host| host.value().clone()).collect();
         if asked.is_empty() {
-            asked.push(HeaderValue::from_static("localhost"));
+            asked.push(Value::from_static("localhost"));
         }
         Some(Self {
             listen: listen?,

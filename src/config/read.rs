@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use http::HeaderName;
-
 use super::source::{Environment, Sources};
 use super::{Need, value};
 use crate::admin;
 use crate::postgres::Choice;
 use crate::proxy::assets::{self, Links, Missing, Rules};
+use crate::proxy::fields::Name;
 use crate::proxy::guard::{Deadlines, Limits};
 use crate::proxy::intake::{self, Buffering};
 use crate::proxy::normalise::{self, CanonicalHost, Edges, Forwarded, Platform, Scheme};
@@ -72,7 +71,7 @@ pub(super) fn normalise(
         _ => Err("write `auto`, `http` or `https`".to_owned()),
     });
     let easy_auth = sources.read("easy-auth", value::switch);
-    let kept: Option<Vec<HeaderName>> = sources.read_all("keep", value::kept_field);
+    let kept: Option<Vec<Name>> = sources.read_all("keep", value::kept_field);
     Some(normalise::Settings {
         platform,
         edges: edges?,

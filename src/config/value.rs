@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use regex_lite::Regex;
 
 use crate::proxy::assets::{Place as AssetPlace, may_be_set};
+use crate::proxy::fields::{Name, Value};
 use crate::proxy::file::confine::Root;
 use crate::proxy::normalise::{Edges, may_be_kept};
 use crate::proxy::send_file::Place;
@@ -294,7 +295,7 @@ pub(super) fn index(text: &str) -> Result<Option<String>, String> {
 }
 
 /// A number of hops, or the name of an edge.
-pub(super) fn edges(text: &str, front_door_id: Option<HeaderValue>) -> Result<Edges, String> {
+pub(super) fn edges(text: &str, front_door_id: Option<Value>) -> Result<Edges, String> {
     match text {
         "front-door" => Ok(Edges::FrontDoor(front_door_id)),
         "app-gateway" => Ok(Edges::AppGateway),
@@ -306,13 +307,13 @@ pub(super) fn edges(text: &str, front_door_id: Option<HeaderValue>) -> Result<Ed
 }
 
 /// The id of a Front Door profile.
-pub(super) fn front_door_id(text: &str) -> Result<HeaderValue, String> {
+pub(super) fn front_door_id(text: &str) -> Result<Value, String> {
     let is_id = text.len() == 36
         && text.bytes().enumerate().all(|(place, byte)| match place {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         });
-    match HeaderValue::from_str(text) {
+    match Value::read(text.to_owned()) {
         Ok(value) if is_id => Ok(value),
         _ => {
             Err("write the profile's id, such as `00000000-0000-0000-0000-000000000000`".to_owned())
@@ -321,9 +322,9 @@ pub(super) fn front_door_id(text: &str) -> Result<HeaderValue, String> {
 }
 
 /// A field that may be passed on as it came.
-pub(super) fn kept_field(text: &str) -> Result<HeaderName, String> {
-    match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) if may_be_kept(&name) => Ok(name),
+pub(super) fn kept_field(text: &str) -> Result<Name, String> {
+    match Name::read(text.as_bytes()) {
+        Some(name) if may_be_kept(&name) => Ok(name),
         _ => {
             Err("name a field that forebay removes or rewrites, but none that says who asks, how \
                   and for whom: `forebay explain` shows which these are"

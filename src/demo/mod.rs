@@ -102,6 +102,11 @@ fn show(request: &Request<Incoming>, witness: &Witness) -> Value {
     let number = request.headers().get(crate::proxy::SIGHTING);
     let number = number.and_then(|value| value.to_str().ok()?.parse().ok());
     let sighting = number.and_then(|number| witness.recall(number));
+    let sent = sighting.as_ref().map(|sighting| {
+        let fields = sighting.before.fields.iter();
+        shown(fields.map(|(name, value)| (name.as_str(), value.as_bytes())))
+    });
+    let got = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let vectors: Vec<_> = VECTORS
         .iter()
         .map(|vector| {
@@ -113,8 +118,8 @@ fn show(request: &Request<Incoming>, witness: &Witness) -> Value {
         })
         .collect();
     json!({
-        "platform_sent": sighting.as_ref().map(|sighting| fields(&sighting.before.headers)),
-        "django_gets": fields(request.headers()),
+        "platform_sent": sent,
+        "django_gets": shown(got),
         "client": sighting.as_ref().map(|sighting| sighting.seen.client.to_string()),
         "scheme": sighting.as_ref().map(|sighting| sighting.seen.scheme.as_str()),
         "changes": sighting.as_ref().map(|sighting| explain::changes_json(&sighting.changes)),
@@ -124,11 +129,10 @@ fn show(request: &Request<Incoming>, witness: &Witness) -> Value {
 }
 
 /// Fields in their order, without the demo's own.
-fn fields(headers: &HeaderMap) -> Value {
-    headers
-        .iter()
-        .filter(|(name, _)| *name != crate::proxy::SIGHTING)
-        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+fn shown<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Value {
+    fields
+        .filter(|(name, _)| *name != crate::proxy::SIGHTING.as_str())
+        .map(|(name, value)| json!([name, String::from_utf8_lossy(value)]))
         .collect()
 }
 

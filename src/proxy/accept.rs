@@ -3,8 +3,7 @@
 //! Owns: its grammar, what weighs how much, which coding is taken where the client likes several.
 //! Must not know: answers, encoders.
 
-use http::HeaderMap;
-use http::header::ACCEPT_ENCODING;
+use super::fields::{Fields, names};
 
 use crate::coding::Coding;
 
@@ -20,9 +19,9 @@ impl Weights {
     /// Reads the field. An element that cannot be read counts for nothing.
     ///
     /// Without the field anything would be allowed, but programs that do not send it cannot decode.
-    pub(super) fn read(fields: &HeaderMap) -> Self {
+    pub(super) fn read(fields: &Fields) -> Self {
         let mut weights = Self::default();
-        for line in fields.get_all(ACCEPT_ENCODING) {
+        for line in fields.get_all(&names::ACCEPT_ENCODING) {
             for element in line.to_str().unwrap_or_default().split(',') {
                 let Some((name, weight)) = read(element) else { continue };
                 let place = Coding::ALL.iter().position(|coding| coding.is_called(name));
@@ -92,15 +91,15 @@ fn thousandths(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::Value;
     use super::*;
     use Coding::{Brotli, Gzip, Zstd};
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     fn chosen(text: &str) -> Option<Coding> {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         for line in text.split('\n').filter(|line| !line.is_empty()) {
-            fields.append(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
+            fields.append(names::ACCEPT_ENCODING, Value::read(line.to_owned()).unwrap());
         }
         Weights::read(&fields).best()
     }

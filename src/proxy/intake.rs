@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use super::fields::Head;
 use super::spool::{Collector, Full, Stores, Whole};
 use crate::code::Code;
 
@@ -56,9 +56,9 @@ pub enum Arriving {
 
 impl Arriving {
     /// Takes a request of hyper's apart.
-    pub fn of(request: Request<Incoming>) -> (Parts, Self) {
+    pub fn of(request: Request<Incoming>) -> (Head, Self) {
         let (head, body) = request.into_parts();
-        (head, Self::Coming(body))
+        (head.into(), Self::Coming(body))
     }
 
     /// Whether some of it has not been read.
@@ -135,7 +135,7 @@ impl Intake {
     /// # Errors
     ///
     /// [`Error`]; nothing of the request has reached the application.
-    pub async fn take(&self, head: &Parts, content: Arriving) -> Result<Content, Error> {
+    pub async fn take(&self, head: &Head, content: Arriving) -> Result<Content, Error> {
         let length = content.length();
         if length == Some(0) {
             return Ok(Content::None);

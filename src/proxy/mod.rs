@@ -20,6 +20,7 @@ pub mod connection;
 pub mod guard;
 pub mod proxy_protocol;
 pub mod normalise;
+pub mod fields;
 pub mod route;
 pub mod probe;
 pub mod status;
@@ -44,8 +45,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, UPGRADE};
-use http::request::Parts;
+use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Method, Response, Uri, Version};
 
 use note::begin_record;
@@ -58,6 +58,7 @@ use assets::{Asset, Assets};
 use body::{Body, Content, Ending, Reporter};
 use compress::{Asked, Compressor};
 use connection::{Client, Next};
+use fields::{Head, names};
 use file::Wanted;
 use guard::{Refusal, check_parsed};
 use intake::{Arriving, Intake};
@@ -164,13 +165,13 @@ impl Gateway {
     /// Takes note of a request before anything is done about it.
     ///
     /// It runs as soon as the request is read: from then on the guard keeps the next one.
-    pub fn begin(&self, request: &Parts, client: &Client) -> Ending {
+    pub fn begin(&self, request: &Head, client: &Client) -> Ending {
         let vital = Arc::clone(&client.vital);
         let record = Record {
             method: Some(request.method.clone()),
             target: request.uri.clone(),
             version: request.version,
-            ..begin_record(&request.headers, client)
+            ..begin_record(&request.fields, client)
         };
         Ending::begin(record, self.reporter.clone(), vital)
     }
@@ -182,11 +183,11 @@ impl Gateway {
     /// [`Left`]: nobody is there to answer.
     pub async fn handle(
         &self,
-        (head, content): (Parts, Arriving),
+        (head, content): (Head, Arriving),
         client: &Client,
         mut ending: Ending,
     ) -> Result<Response<Body>, Left> {
-        let accept = head.headers.get(ACCEPT).cloned();
+        let accept = head.fields.get(&names::ACCEPT).cloned();
         let method = head.method.clone();
         let is_coming = content.is_coming();
         let answer = match self.answer(head, content, client, &mut ending.record).await {
@@ -209,7 +210,7 @@ impl Gateway {
 
     async fn answer(
         &self,
-        mut head: Parts,
+        mut head: Head,
         content: Arriving,
         client: &Client,
         record: &mut Record,
@@ -235,7 +236,7 @@ impl Gateway {
     }
 
     /// Steps 2 and 3: makes the request normal and decides who answers it.
-    fn look(&self, head: &mut Parts, client: &Client) -> Result<(Seen, Route), Error> {
+    fn look(&self, head: &mut Head, client: &Client) -> Result<(Seen, Route), Error> {
         let Some(witness) = &self.witness else {
             let seen = self.normaliser.normalise(head, client.peer, &mut Journal::default())?;
             return Ok((seen, route::choose(&self.routes, &self.assets, head, &seen)));
@@ -245,7 +246,7 @@ impl Gateway {
         let route = route::choose(&self.routes, &self.assets, head, &seen);
         let changes = journal.into_changes();
         let sighting = Sighting { number: 0, before, changes, seen, route: route.clone() };
-        witness.saw(&mut head.headers, sighting);
+        witness.saw(&mut head.fields, sighting);
         Ok((seen, route))
     }
 
@@ -260,7 +261,7 @@ impl Gateway {
     }
 
     /// Step 4a.
-    async fn probe(&self, probe: Probe, head: &Parts, record: &mut Record) -> Answer {
+    async fn probe(&self, probe: Probe, head: &Head, record: &mut Record) -> Answer {
         record.probe = Some(probe.name());
         let answer = self.probes.answer(probe, &self.readiness).await;
         record.code = answer.code();
@@ -270,7 +271,7 @@ impl Gateway {
     /// Step 4a, for those who have the token.
     async fn status(
         &self,
-        head: &Parts,
+        head: &Head,
         seen: &Seen,
         record: &mut Record,
     ) -> Result<Answer, status::Error> {
@@ -283,7 +284,7 @@ impl Gateway {
     async fn asset(
         &self,
         asset: &Asset,
-        head: &Parts,
+        head: &Head,
         record: &mut Record,
     ) -> Result<Answer, assets::Error> {
         record.is_asset = true;
@@ -295,7 +296,7 @@ impl Gateway {
     /// Steps 4c and 4d.
     async fn forward(
         &self,
-        (head, content): (Parts, Arriving),
+        (head, content): (Head, Arriving),
         seen: &Seen,
         client: &Client,
         record: &mut Record,
@@ -310,8 +311,8 @@ impl Gateway {
             None
         };
         self.upstream.admit()?;
-        let wanted = self.send_file.is_on().then(|| Wanted::of(&head.method, &head.headers));
-        let asked = self.compressor.asked(&head.method, &head.headers);
+        let wanted = self.send_file.is_on().then(|| Wanted::of(&head.method, &head.fields));
+        let asked = self.compressor.asked(&head.method, &head.fields);
         let content = self.intake.take(&head, content).await?;
         let outgoing = Outgoing {
             wants_page: respond::wants_page(&head),
@@ -336,7 +337,7 @@ impl Gateway {
                         application: tunnel::End { stream, early },
                         protocol: Protocol::of(&upgrade),
                         place,
-                        record: record.of_tunnel(upgrade),
+                        record: record.of_tunnel(Bytes::copy_from_slice(upgrade.as_bytes())),
                     });
                 }
                 Ok(response.map(|()| Content::Own(Bytes::new())))
@@ -379,7 +380,7 @@ impl Gateway {
 }
 
 /// Step 1: refuses what no gateway passes on (RFC 9110 §9.3.6 and §9.3.8, RFC 9112 §3.2).
-fn admit(request: &Parts) -> Result<(), Error> {
+fn admit(request: &Head) -> Result<(), Error> {
     let is_path = request.uri.path().starts_with('/');
     let is_served = !matches!(request.method, Method::CONNECT | Method::TRACE);
     if is_path && is_served {

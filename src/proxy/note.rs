@@ -3,18 +3,17 @@
 //! Owns: which fields are kept.
 //! Must not know: who writes the log.
 
-use http::HeaderMap;
-
 use super::connection::Client;
+use super::fields::{Fields, Name, Value, names};
 use crate::telemetry::Record;
 
 /// Begins the log line, with what the fields say before anything is changed.
-pub(super) fn begin_record(fields: &HeaderMap, client: &Client) -> Record {
-    let field = |name: &str| fields.get(name).cloned();
+pub(super) fn begin_record(fields: &Fields, client: &Client) -> Record {
+    let field = |name: &Name| fields.get(name).map(Value::to_bytes);
     Record {
-        host: field("host"),
-        trace: field("traceparent"),
-        arr_log_id: field("x-arr-log-id"),
+        host: field(&names::HOST),
+        trace: field(&names::TRACEPARENT),
+        arr_log_id: field(&names::X_ARR_LOG_ID),
         ..Record::begin(client.peer)
     }
 }

@@ -10,10 +10,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::{Method, Uri, Version};
 
 use super::Gateway;
+use super::fields::{Fields, Head, KNOWN, Name, Value, names};
 use super::guard::{Detour, Framing, Limits, Sound};
 use crate::readiness::Phase;
 
@@ -24,7 +24,7 @@ pub const CONTENT_LIMIT: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Plain<C = usize> {
     /// Its header section.
-    pub head: Parts,
+    pub head: Head,
     /// Its content, or how many bytes of it there are, up to [`CONTENT_LIMIT`].
     pub content: C,
 }
@@ -48,32 +48,32 @@ pub fn section(bytes: &[u8]) -> Option<usize> {
 pub fn is_plain(section: &[u8], limits: Limits) -> bool {
     let mut is_usual = true;
     let sound = Framing::judge(limits, section, |name, value| {
-        is_usual &= Bearing::of(name) != Bearing::Connection || is_keep_alive(name, value);
+        is_usual &= Name::find(name).is_none_or(|name| {
+            Bearing::of(&name) != Bearing::Connection || is_keep_alive(&name, value)
+        });
     });
     is_usual && sound.is_ok_and(|sound| length(&sound).is_some())
 }
 
 /// Reads a whole header section; nothing if it is not plain.
 pub fn read(section: &Bytes, limits: Limits, wanted: Wanted) -> Option<Plain> {
-    let (mut head, ()) = Request::new(()).into_parts();
-    if wanted == Wanted::All {
-        head.headers.reserve(ROOM);
-    }
+    let mut fields = Fields::with_capacity(if wanted == Wanted::All { ROOM } else { FEW });
     let mut is_usual = true;
     let sound = Framing::judge(limits, section, |name, value| {
-        is_usual &= match Bearing::of(name) {
-            Bearing::None if wanted == Wanted::OfAsset => true,
-            Bearing::Connection if !is_keep_alive(name, value) => false,
-            Bearing::None | Bearing::Some | Bearing::Connection => {
-                append(&mut head.headers, section, name, value).is_some()
-            }
-        };
+        let Some(name) = Name::read(name) else { return is_usual = false };
+        match Bearing::of(&name) {
+            Bearing::None if wanted == Wanted::OfAsset => return,
+            Bearing::Connection if !is_keep_alive(&name, value) => return is_usual = false,
+            Bearing::None | Bearing::Some | Bearing::Connection => {}
+        }
+        let value = if value.is_empty() { Bytes::new() } else { section.slice_ref(value) };
+        fields.append(name, Value::judged(value));
     });
     let sound = sound.ok().filter(|_| is_usual)?;
-    let length = length(&sound)?;
-    head.method = Method::from_bytes(sound.line.method).ok()?;
-    head.uri = Uri::from_maybe_shared(section.slice_ref(sound.line.target)).ok()?;
-    Some(Plain { head, content: length })
+    let content = length(&sound)?;
+    let method = Method::from_bytes(sound.line.method).ok()?;
+    let uri = Uri::from_maybe_shared(section.slice_ref(sound.line.target)).ok()?;
+    Some(Plain { head: Head { method, uri, version: Version::HTTP_11, fields }, content })
 }
 
 impl Gateway {
@@ -92,8 +92,11 @@ impl Detour for Arc<Gateway> {
     }
 }
 
-/// The fields of most requests, with what the front end adds; for more the map grows.
-const ROOM: usize = 24;
+/// The fields of most requests, with what the front end adds; for more the list grows.
+const ROOM: usize = 32;
+
+/// Those of them that matter for an asset.
+const FEW: usize = 16;
 
 /// The length of the content, if this much of the request is plain.
 fn length(sound: &Sound<'_>) -> Option<usize> {
@@ -102,19 +105,10 @@ fn length(sound: &Sound<'_>) -> Option<usize> {
     (is_path && !sound.line.is_http_1_0 && length <= CONTENT_LIMIT).then_some(length)
 }
 
-fn append(headers: &mut HeaderMap, section: &Bytes, name: &[u8], value: &[u8]) -> Option<()> {
-    let value = if value.is_empty() { Bytes::new() } else { section.slice_ref(value) };
-    let name = HeaderName::from_bytes(name).ok()?;
-    headers.append(name, HeaderValue::from_maybe_shared(value).ok()?);
-    Some(())
-}
-
 /// What HTTP/1.1 does in any case.
-fn is_keep_alive(name: &[u8], value: &[u8]) -> bool {
-    name.len() == CONNECTION.len() && value.eq_ignore_ascii_case(b"keep-alive")
+fn is_keep_alive(name: &Name, value: &[u8]) -> bool {
+    *name == names::CONNECTION && value.eq_ignore_ascii_case(b"keep-alive")
 }
-
-const CONNECTION: &str = "connection";
 
 /// What a field may change about the answer to a request for an asset, or about its log line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -128,44 +122,58 @@ enum Bearing {
 }
 
 impl Bearing {
-    /// Told by length first: most fields of a browser and of the front end are found by one
-    /// comparison.
-    fn of(name: &[u8]) -> Self {
-        let (nothing, connection): (&[&str], &[&str]) = match name.len() {
-            2 => (&[], &["te"]),
-            3 => (&["dnt"], &[]),
-            6 => (&["accept", "cookie", "origin", "pragma"], &["expect"]),
-            7 => (&["referer"], &["trailer", "upgrade"]),
-            8 => (&["priority"], &[]),
-            9 => (&["sec-ch-ua"], &[]),
-            10 => (&["user-agent"], &[CONNECTION]),
-            12 => (&["max-forwards"], &[]),
-            13 => (&["cache-control"], &[]),
-            14 => (&["sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user"], &[]),
-            15 => (&["accept-language", "disguised-host"], &[]),
-            16 => (&["sec-ch-ua-mobile"], &[]),
-            17 => (&[], &["transfer-encoding"]),
-            18 => (&["sec-ch-ua-platform"], &[]),
-            20 => (&["x-site-deployment-id"], &[]),
-            25 => (&["upgrade-insecure-requests"], &[]),
-            _ => (&[], &[]),
-        };
-        let is_among =
-            |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
-        if is_among(nothing) {
-            Self::None
-        } else if is_among(connection) {
-            Self::Connection
-        } else {
-            Self::Some
+    fn of(name: &Name) -> Self {
+        name.number().and_then(|number| BEARINGS.get(number).copied()).unwrap_or(Self::Some)
+    }
+
+    const fn of_text(name: &str) -> Self {
+        match name.as_bytes() {
+            b"connection" | b"expect" | b"te" | b"trailer" | b"transfer-encoding" | b"upgrade" => {
+                Self::Connection
+            }
+            b"accept"
+            | b"accept-language"
+            | b"cache-control"
+            | b"cookie"
+            | b"disguised-host"
+            | b"dnt"
+            | b"max-forwards"
+            | b"origin"
+            | b"pragma"
+            | b"priority"
+            | b"referer"
+            | b"sec-ch-ua"
+            | b"sec-ch-ua-mobile"
+            | b"sec-ch-ua-platform"
+            | b"sec-fetch-dest"
+            | b"sec-fetch-mode"
+            | b"sec-fetch-site"
+            | b"sec-fetch-user"
+            | b"upgrade-insecure-requests"
+            | b"user-agent"
+            | b"x-site-deployment-id" => Self::None,
+            _ => Self::Some,
         }
     }
+}
+
+/// By the number of a known name.
+static BEARINGS: [Bearing; KNOWN.len()] = bearings();
+
+#[expect(clippy::indexing_slicing, reason = "the place is below the length")]
+const fn bearings() -> [Bearing; KNOWN.len()] {
+    let mut bearings = [Bearing::Some; KNOWN.len()];
+    let mut number = 0;
+    while number < KNOWN.len() {
+        bearings[number] = Bearing::of_text(KNOWN[number]);
+        number += 1;
+    }
+    bearings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::HOST;
 
     const LIMITS: Limits =
         Limits { header_bytes: 1000, header_count: 20, field_bytes: 200, request_line_bytes: 100 };
@@ -176,7 +184,7 @@ mod tests {
 
     fn names(lines: &str, wanted: Wanted) -> Option<Vec<String>> {
         let plain = read(&section_of(lines), LIMITS, wanted)?;
-        Some(plain.head.headers.keys().map(ToString::to_string).collect())
+        Some(plain.head.fields.iter().map(|(name, _)| name.to_string()).collect())
     }
 
     const REQUEST: &str = "GET /static/a.css?v=1 HTTP/1.1\nHost: a\nCookie: b=c\n\
@@ -189,7 +197,7 @@ mod tests {
         assert_eq!(plain.head.uri.path(), "/static/a.css");
         let fields: Vec<_> = plain
             .head
-            .headers
+            .fields
             .iter()
             .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
             .collect();
@@ -197,11 +205,11 @@ mod tests {
             "host=a",
             "cookie=b=c",
             "x-forwarded-for=203.0.113.7",
-            "x-forwarded-for=10.0.0.1",
-            "x-forwarded-for=10.0.0.2",
             "accept-encoding=br",
+            "x-forwarded-for=10.0.0.1",
             "connection=Keep-Alive",
             "x-new=",
+            "x-forwarded-for=10.0.0.2",
         ];
         assert_eq!(fields, wanted);
         assert_eq!(plain.content, 0);
@@ -209,7 +217,15 @@ mod tests {
 
     #[test]
     fn for_an_asset_only_what_matters_is_read() {
-        let wanted = ["host", "x-forwarded-for", "accept-encoding", "connection", "x-new"];
+        let wanted = [
+            "host",
+            "x-forwarded-for",
+            "accept-encoding",
+            "x-forwarded-for",
+            "connection",
+            "x-new",
+            "x-forwarded-for",
+        ];
         assert_eq!(names(REQUEST, Wanted::OfAsset).unwrap(), wanted);
     }
 
@@ -253,8 +269,8 @@ mod tests {
             read(&section_of("GET /a HTTP/1.1\nHost: a"), LIMITS, Wanted::All)
                 .unwrap()
                 .head
-                .headers
-                .get(HOST)
+                .fields
+                .get(&names::HOST)
                 .unwrap(),
             "a"
         );

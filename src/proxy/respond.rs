@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER,
     WWW_AUTHENTICATE,
 };
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
+use super::fields::{Head, Value, names};
 use super::probe::Answer;
 use crate::code::Code;
 
@@ -34,7 +34,7 @@ pub enum Form {
 
 impl Form {
     /// The form that a request's Accept field asks for.
-    pub fn wanted(method: &Method, accept: Option<&HeaderValue>) -> Self {
+    pub fn wanted(method: &Method, accept: Option<&Value>) -> Self {
         let accepts = |kind: &[u8]| {
             accept.is_some_and(|value| memchr::memmem::find(value.as_bytes(), kind).is_some())
         };
@@ -50,13 +50,13 @@ impl Form {
 }
 
 /// Whether somebody looks at a browser's window and waits for a page to come up in it.
-pub fn wants_page(request: &Parts) -> bool {
-    let headers = &request.headers;
+pub fn wants_page(request: &Head) -> bool {
+    let fields = &request.fields;
     // Fetch Metadata tells a page from what a page loads; a browser without it is old.
-    let is_part = headers
-        .get("sec-fetch-dest")
+    let is_part = fields
+        .get(&names::SEC_FETCH_DEST)
         .is_some_and(|value| !matches!(value.as_bytes(), b"document" | b"iframe" | b"frame"));
-    !is_part && Form::wanted(&request.method, headers.get(ACCEPT)) == Form::Html
+    !is_part && Form::wanted(&request.method, fields.get(&names::ACCEPT)) == Form::Html
 }
 
 /// The answer for a request that does not reach the application.

@@ -3,10 +3,10 @@
 //! Owns: the marks by which each prober of Azure is told from a visitor (facts, 4).
 //! Must not know: how an answer is made, whether the application is ready.
 
-use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::Method;
 
 use super::assets::{Asset, Assets, Match};
+use super::fields::{Fields, Head, names};
 use super::normalise::{HostKind, Platform, Seen};
 use super::status;
 
@@ -93,7 +93,7 @@ impl Settings {
 /// User-Agent only picks an answer that tells a stranger nothing but whether the site is up.
 ///
 /// What is no probe is an asset's if the table has its path, and else the application's.
-pub fn choose(settings: &Settings, assets: &Assets, request: &Parts, seen: &Seen) -> Route {
+pub fn choose(settings: &Settings, assets: &Assets, request: &Head, seen: &Seen) -> Route {
     match probe(settings, request, seen) {
         Some(probe) => Route::Probe(probe),
         None if settings.has_status && status::is_asked(request) => Route::Status,
@@ -105,24 +105,22 @@ pub fn choose(settings: &Settings, assets: &Assets, request: &Parts, seen: &Seen
     }
 }
 
-fn probe(settings: &Settings, request: &Parts, seen: &Seen) -> Option<Probe> {
+fn probe(settings: &Settings, request: &Head, seen: &Seen) -> Option<Probe> {
     if request.method != Method::GET && request.method != Method::HEAD {
         return None;
     }
     let path = request.uri.path();
-    let headers = &request.headers;
+    let fields = &request.fields;
     let is_inside = seen.host.is_internal() && !seen.has_front_end;
     let probe = if path == settings.warm_up_path && is_inside {
         Probe::WarmUp
-    } else if path == settings.health_path && (!seen.has_front_end || is_platform_agent(headers)) {
+    } else if path == settings.health_path && (!seen.has_front_end || is_platform_agent(fields)) {
         Probe::Health
-    } else if is_front_door_probe(headers) && (path == "/" || path == settings.health_path) {
+    } else if is_front_door_probe(fields) && (path == "/" || path == settings.health_path) {
         Probe::FrontDoor
-    } else if path == "/" && is_inside && is_address_probe(settings.platform, seen, headers) {
+    } else if path == "/" && is_inside && is_address_probe(settings.platform, seen, fields) {
         Probe::Address
-    } else if path == "/"
-        && settings.always_on == AlwaysOn::Forebay
-        && agent(headers) == b"AlwaysOn"
+    } else if path == "/" && settings.always_on == AlwaysOn::Forebay && agent(fields) == b"AlwaysOn"
     {
         Probe::AlwaysOn
     } else {
@@ -132,7 +130,7 @@ fn probe(settings: &Settings, request: &Parts, seen: &Seen) -> Option<Probe> {
 }
 
 /// Facts, 4.3–4.5: agents of probers that come through the front end under the site's own name.
-fn is_platform_agent(headers: &HeaderMap) -> bool {
+fn is_platform_agent(fields: &Fields) -> bool {
     const AGENTS: [&[u8]; 5] = [
         b"HealthCheck/1.0",
         b"ReadyForRequest/1.0 (HealthCheck)",
@@ -140,28 +138,28 @@ fn is_platform_agent(headers: &HeaderMap) -> bool {
         b"Azure Traffic Manager Endpoint Monitor",
         b"kube-probe/",
     ];
-    let agent = agent(headers);
+    let agent = agent(fields);
     AGENTS.iter().any(|known| agent.starts_with(known))
 }
 
 /// Front Door marks its probes and removes the mark from everything else (facts, 1.4).
-fn is_front_door_probe(headers: &HeaderMap) -> bool {
-    headers.get("x-fd-healthprobe").is_some_and(|value| value == "1")
+fn is_front_door_probe(fields: &Fields) -> bool {
+    fields.get(&names::X_FD_HEALTHPROBE).is_some_and(|value| *value == "1")
 }
 
 /// On a platform nobody but a prober asks `/` of an IP address, with neither cookies nor a browser.
-fn is_address_probe(platform: Platform, seen: &Seen, headers: &HeaderMap) -> bool {
-    let wants_page = headers
-        .get(header::ACCEPT)
+fn is_address_probe(platform: Platform, seen: &Seen, fields: &Fields) -> bool {
+    let wants_page = fields
+        .get(&names::ACCEPT)
         .is_some_and(|value| memchr::memmem::find(value.as_bytes(), b"text/html").is_some());
     platform != Platform::None
         && seen.host == HostKind::Literal
         && !wants_page
-        && !headers.contains_key(header::COOKIE)
+        && !fields.contains(&names::COOKIE)
 }
 
-fn agent(headers: &HeaderMap) -> &[u8] {
-    headers.get(header::USER_AGENT).map(|value| value.as_bytes()).unwrap_or_default()
+fn agent(fields: &Fields) -> &[u8] {
+    fields.get(&names::USER_AGENT).map(|value| value.as_bytes()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -204,7 +202,8 @@ mod tests {
             has_status: false,
         };
         let assets = crate::proxy::assets::tests::none();
-        choose(&settings, &assets, &request.body(()).unwrap().into_parts().0, &seen)
+        let head = request.body(()).unwrap().into_parts().0.into();
+        choose(&settings, &assets, &head, &seen)
     }
 
     #[test]

@@ -28,8 +28,8 @@ impl Gateway {
             return None;
         };
         let seen = self.normaliser.see(&head, client.peer).ok()?;
-        let answer = assets::at_once(&file, &head.method, &head.headers, SystemTime::now())?;
-        let mut record = begin_record(&head.headers, client);
+        let answer = assets::at_once(&file, &head.method, &head.fields, SystemTime::now())?;
+        let mut record = begin_record(&head.fields, client);
         (record.method, record.target) = (Some(head.method), head.uri);
         self.note(&seen, &mut record);
         record.is_asset = true;

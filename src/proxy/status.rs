@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    REFERRER_POLICY, SERVER, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, SERVER,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 use tokio::time::Instant;
 
+use super::fields::{Head, Value, names};
 use super::normalise::{Scheme, Seen};
 use crate::code::Code;
 use crate::status::{Form, Look, POLICY};
@@ -96,7 +96,7 @@ impl Error {
 }
 
 /// Whether a request asks for the status.
-pub fn is_asked(request: &Parts) -> bool {
+pub fn is_asked(request: &Head) -> bool {
     request.uri.path() == PATH && matches!(request.method, Method::GET | Method::HEAD)
 }
 
@@ -121,8 +121,8 @@ impl Desk {
     /// # Errors
     ///
     /// [`Error`]: the client may not read it.
-    pub async fn answer(&self, head: &Parts, seen: &Seen) -> Result<Response<Bytes>, Error> {
-        self.admit(head.headers.get(AUTHORIZATION), seen.client)?;
+    pub async fn answer(&self, head: &Head, seen: &Seen) -> Result<Response<Bytes>, Error> {
+        self.admit(head.fields.get(&names::AUTHORIZATION), seen.client)?;
         let is_clear = seen.scheme == Scheme::Http && !seen.client.to_canonical().is_loopback();
         if is_clear && !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -132,7 +132,7 @@ impl Desk {
         }
         // Only a runtime that ends has nothing to say.
         let report = self.look.now().await.ok_or(Error::NoToken)?;
-        let accept = head.headers.get(ACCEPT).map(HeaderValue::as_bytes);
+        let accept = head.fields.get(&names::ACCEPT).map(Value::as_bytes);
         let (kind, content) = Form::wanted(accept).write(&report);
         let mut response = Response::new(Bytes::from(content));
         let length = HeaderValue::from(response.body().len());
@@ -152,7 +152,7 @@ impl Desk {
         Ok(response)
     }
 
-    fn admit(&self, field: Option<&HeaderValue>, client: IpAddr) -> Result<(), Error> {
+    fn admit(&self, field: Option<&Value>, client: IpAddr) -> Result<(), Error> {
         let now = Instant::now();
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         if attempts.are_too_many(client, now) {
@@ -267,7 +267,7 @@ mod tests {
     }
 
     fn admit(desk: &Desk, field: &str, client: &str) -> Result<(), Error> {
-        let field = HeaderValue::from_str(field).unwrap();
+        let field = Value::read(field.to_owned()).unwrap();
         desk.admit(Some(&field), client.parse().unwrap())
     }
 

@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::HeaderName;
 
+use super::fields::{Fields, Head, Name, Value};
 use super::normalise::{Change, Seen};
 use super::route::Route;
 
@@ -18,7 +19,7 @@ pub struct Sighting {
     /// Its number, which goes to the application in [`SIGHTING`] when numbers are told.
     pub number: u64,
     /// The header section as it arrived.
-    pub before: Parts,
+    pub before: Head,
     /// What was changed, in order.
     pub changes: Vec<Change>,
     /// What is known afterwards.
@@ -57,12 +58,12 @@ impl Witness {
     }
 
     /// Remembers a sighting and gives it its number.
-    pub(super) fn saw(&self, headers: &mut HeaderMap, sighting: Sighting) {
+    pub(super) fn saw(&self, fields: &mut Fields, sighting: Sighting) {
         let mut memory = self.memory();
         memory.count += 1;
         let number = memory.count;
         if self.tells_number {
-            headers.insert(SIGHTING, HeaderValue::from(number));
+            fields.insert(Name::from(&SIGHTING), Value::judged(Bytes::from(number.to_string())));
         }
         if memory.sightings.len() == MEMORY {
             memory.sightings.pop_front();

@@ -7,7 +7,8 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Method, Uri, Version};
+use bytes::Bytes;
+use http::{Method, Uri, Version};
 use tokio::time::Instant;
 
 use super::Format;
@@ -33,11 +34,11 @@ pub struct Record {
     /// The protocol between the peer and forebay.
     pub version: Version,
     /// The Host as it arrived.
-    pub host: Option<HeaderValue>,
+    pub host: Option<Bytes>,
     /// W3C trace context as it arrived.
-    pub trace: Option<HeaderValue>,
+    pub trace: Option<Bytes>,
     /// The front end's id of the request, which Azure support asks for.
-    pub arr_log_id: Option<HeaderValue>,
+    pub arr_log_id: Option<Bytes>,
     /// The status of the answer.
     pub status: u16,
     /// Set when forebay made the answer, or the answer has a fault.
@@ -66,7 +67,7 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Tunnel {
     /// The protocol, as the application named it.
-    pub upgrade: HeaderValue,
+    pub upgrade: Bytes,
     /// Bytes from the client that the application took.
     pub received_bytes: u64,
     /// Who or what ended it.
@@ -122,7 +123,7 @@ impl Record {
 
     /// Begins the line of the tunnel that this request opens, now.
     #[must_use]
-    pub fn of_tunnel(&self, upgrade: HeaderValue) -> Self {
+    pub fn of_tunnel(&self, upgrade: Bytes) -> Self {
         Self {
             client: self.client,
             scheme: self.scheme,
@@ -177,7 +178,7 @@ impl Record {
             [("host", &self.host), ("traceparent", &self.trace), ("arr_log_id", &self.arr_log_id)]
         {
             if let Some(value) = value {
-                string(out, name, value.as_bytes());
+                string(out, name, value);
             }
         }
         write!(
@@ -196,7 +197,7 @@ impl Record {
         }
         self.write_traits(out);
         if let Some(Tunnel { upgrade, received_bytes, ended_by }) = &self.tunnel {
-            string(out, "upgrade", upgrade.as_bytes());
+            string(out, "upgrade", upgrade);
             writeln!(
                 out,
                 r#""received_bytes":{received_bytes},"ended_by":"{ended_by}","total_us":{}}}"#,
@@ -244,14 +245,14 @@ impl Record {
         match &self.method {
             Some(method) => {
                 write!(out, "{method} {}://", self.scheme).unwrap_or_default();
-                clean(out, self.host.as_ref().map_or(b"-", |host| host.as_bytes()));
+                clean(out, self.host.as_deref().unwrap_or(b"-"));
                 clean(out, self.target.path().as_bytes());
             }
             None => out.extend_from_slice(b"(unread)"),
         }
         if let Some(Tunnel { upgrade, received_bytes, ended_by }) = &self.tunnel {
             out.push(b' ');
-            clean(out, upgrade.as_bytes());
+            clean(out, upgrade);
             let (sent, time) = (self.bytes, milliseconds(total));
             writeln!(
                 out,
@@ -333,7 +334,7 @@ mod tests {
         Record {
             method: Some(Method::GET),
             target: Uri::from_static("/a%22b?token=secret"),
-            host: Some(HeaderValue::from_bytes(b"a\"b\\c\xff").unwrap()),
+            host: Some(Bytes::from_static(b"a\"b\\c\xff")),
             client: Some([203, 0, 113, 7].into()),
             bytes: 12,
             ..Record::unread(([169, 254, 130, 1], 5).into(), Code::Refused, "a\nb".to_owned())

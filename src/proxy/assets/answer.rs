@@ -11,7 +11,6 @@ use http::header::{
     ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
     LAST_MODIFIED, LOCATION,
 };
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -24,6 +23,7 @@ use super::store::{Gone, Location, Stored};
 use super::table::{Asset, File, Representation};
 use crate::code::Code;
 use crate::coding::Coding;
+use crate::proxy::fields::{Fields, Head};
 use crate::proxy::file::confine::{Opened, Refusal};
 use crate::proxy::file::ranges::Span;
 use crate::proxy::file::{self, Content, Piece, Wanted, content_range, partial};
@@ -76,12 +76,7 @@ const NOTHING: Body = Body::Heap(Bytes::new());
 
 /// Answers GET or HEAD with a file that is in memory as a whole, or with 304; nothing where the
 /// answer is another one: see [`Assets::answer`].
-pub fn at_once(
-    file: &File,
-    method: &Method,
-    fields: &HeaderMap,
-    now: SystemTime,
-) -> Option<AtOnce> {
+pub fn at_once(file: &File, method: &Method, fields: &Fields, now: SystemTime) -> Option<AtOnce> {
     match decide(file, method, fields, now)? {
         Decision::Whole(form) => {
             let is_head = *method == Method::HEAD;
@@ -111,7 +106,7 @@ impl Assets {
     pub async fn answer(
         &self,
         asset: &Asset,
-        head: &Parts,
+        head: &Head,
     ) -> Result<(Response<Content>, Option<&'static str>), Error> {
         let method = &head.method;
         let file = match asset {
@@ -119,7 +114,7 @@ impl Assets {
             Asset::Redirect(to) => return Ok((self.redirect(to, head)?, None)),
         };
         let now = SystemTime::now();
-        let decision = decide(file, method, &head.headers, now).ok_or(Error::Missing)?;
+        let decision = decide(file, method, &head.fields, now).ok_or(Error::Missing)?;
         let (status, form, parts) = match decision {
             Decision::Whole(form) => (StatusCode::OK, form, None),
             Decision::Parts(form, parts) => (StatusCode::PARTIAL_CONTENT, form, Some(parts)),
@@ -151,7 +146,7 @@ impl Assets {
         match open(&form.stored, Location::open).await? {
             Ok(opened) => Ok((response.map(|()| Content::of_known(opened, pieces)), coding)),
             Err(Gone::Changed | Gone::Refused(Refusal::Missing(_))) => {
-                let wanted = Wanted::of(method, &head.headers);
+                let wanted = Wanted::of(method, &head.fields);
                 Ok((changed(file, &wanted, now).await?, None))
             }
             Err(why) => Err(refused(&why)),
@@ -159,7 +154,7 @@ impl Assets {
     }
 
     /// The way to the directory that an index file stands for, with the query that came.
-    fn redirect(&self, to: &str, head: &Parts) -> Result<Response<Content>, Error> {
+    fn redirect(&self, to: &str, head: &Head) -> Result<Response<Content>, Error> {
         match head.method {
             Method::GET | Method::HEAD => {}
             Method::OPTIONS => return Ok(options(&self.settings.rules)),

@@ -6,11 +6,12 @@
 use std::cmp::Reverse;
 use std::time::SystemTime;
 
-use http::header::{ACCEPT_ENCODING, IF_MATCH, IF_NONE_MATCH, RANGE};
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::table::{File, Representation};
 use crate::proxy::accept::Weights;
+use crate::proxy::fields::Fields;
+use crate::proxy::fields::names::{ACCEPT_ENCODING, IF_MATCH, IF_NONE_MATCH, RANGE};
 use crate::proxy::file::conditions::{self, Validators, Verdict, judge};
 use crate::proxy::file::ranges::{Selection, Span, select};
 
@@ -37,7 +38,7 @@ pub(super) enum Decision<'a> {
 pub(super) fn decide<'a>(
     file: &'a File,
     method: &Method,
-    fields: &HeaderMap,
+    fields: &Fields,
     now: SystemTime,
 ) -> Option<Decision<'a>> {
     match *method {
@@ -45,9 +46,9 @@ pub(super) fn decide<'a>(
         Method::OPTIONS => return Some(Decision::Options),
         _ => return Some(Decision::NotAllowed),
     }
-    let has_range = *method == Method::GET && fields.contains_key(RANGE);
+    let has_range = *method == Method::GET && fields.contains(&RANGE);
     let form = choose(file, fields, has_range)?;
-    if !has_range && !conditions::FIELDS.iter().any(|name| fields.contains_key(name)) {
+    if !has_range && !conditions::FIELDS.iter().any(|name| fields.contains(name)) {
         return Some(Decision::Whole(form));
     }
     let own = |form: &Representation| Validators {
@@ -71,9 +72,9 @@ pub(super) fn decide<'a>(
 /// smallest. One that the client has already, and would take, goes before all.
 ///
 /// Parts are always of the file as it is: who puts them together must not mix codings.
-fn choose<'a>(file: &'a File, fields: &HeaderMap, has_range: bool) -> Option<&'a Representation> {
+fn choose<'a>(file: &'a File, fields: &Fields, has_range: bool) -> Option<&'a Representation> {
     let identity = file.representations.first()?;
-    if has_range || file.representations.len() == 1 || !fields.contains_key(ACCEPT_ENCODING) {
+    if has_range || file.representations.len() == 1 || !fields.contains(&ACCEPT_ENCODING) {
         return Some(identity);
     }
     let weights = Weights::read(fields);
@@ -83,7 +84,7 @@ fn choose<'a>(file: &'a File, fields: &HeaderMap, has_range: bool) -> Option<&'a
     };
     let coded = file.representations.iter().skip(1);
     let acceptable = || coded.clone().filter(|form| weight(form) > 0).chain([identity]);
-    if fields.contains_key(IF_NONE_MATCH) || fields.contains_key(IF_MATCH) {
+    if fields.contains(&IF_NONE_MATCH) || fields.contains(&IF_MATCH) {
         let has = |form: &Representation| {
             [IF_NONE_MATCH, IF_MATCH].iter().any(|name| conditions::names(fields, name, &form.tag))
         };
@@ -103,7 +104,7 @@ mod tests {
     use crate::proxy::assets::store::Store;
     use crate::proxy::assets::table::{Asset, Entry, Table};
     use crate::proxy::assets::tests::rules;
-    use crate::proxy::file::tests::fields;
+    use crate::proxy::file::tests::asked as fields;
     use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 

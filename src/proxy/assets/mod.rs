@@ -25,7 +25,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
-use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -36,6 +35,7 @@ pub use describe::{Rules, may_be_set};
 pub use keeper::Keeper;
 pub use table::{Asset, File};
 
+use super::fields::Head;
 use table::Table;
 
 /// What the assets obey.
@@ -174,7 +174,7 @@ impl Assets {
     /// # Cancel safety
     ///
     /// Dropping the future gives up waiting and nothing else.
-    pub async fn settle(&self, request: &Parts) -> bool {
+    pub async fn settle(&self, request: &Head) -> bool {
         let only_looks = matches!(request.method, Method::GET | Method::HEAD);
         if !only_looks || !self.covers(request.uri.path()) {
             return false;
@@ -361,7 +361,7 @@ pub(super) mod tests {
             let (method, path) = line.split_once(' ').unwrap();
             let request = http::Request::builder().method(method).uri(path).body(()).unwrap();
             let begun = Instant::now();
-            let is_there = assets.settle(&request.into_parts().0).await;
+            let is_there = assets.settle(&request.into_parts().0.into()).await;
             (is_there, begun.elapsed())
         };
         assert_eq!(settle("GET /elsewhere").await, (false, Duration::ZERO));

@@ -9,14 +9,15 @@ mod stream;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, COOKIE, ETAG, IF_NONE_MATCH, SET_COOKIE, VARY,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, SET_COOKIE, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::accept::Weights;
+use super::fields::{Fields, Name, Value, names};
 use crate::coding::Coding;
 
 pub use stream::{Broken, Stream};
@@ -48,7 +49,7 @@ pub struct Asked {
     is_personal: bool,
     is_head: bool,
     /// Weak tags as they were handed out here.
-    known: Vec<HeaderValue>,
+    known: Vec<Value>,
 }
 
 impl Compressor {
@@ -58,12 +59,12 @@ impl Compressor {
     }
 
     /// Keeps what decides about the answer; nothing where nothing is compressed.
-    pub fn asked(&self, method: &Method, fields: &HeaderMap) -> Option<Asked> {
+    pub fn asked(&self, method: &Method, fields: &Fields) -> Option<Asked> {
         self.settings.is_on.then(|| Asked {
             coding: Weights::read(fields).best(),
-            is_personal: PERSONAL.iter().any(|name| fields.contains_key(name)),
+            is_personal: PERSONAL.iter().any(|name| fields.contains(name)),
             is_head: *method == Method::HEAD,
-            known: fields.get_all(IF_NONE_MATCH).iter().cloned().collect(),
+            known: fields.get_all(&names::IF_NONE_MATCH).cloned().collect(),
         })
     }
 
@@ -127,12 +128,12 @@ const FIXED: [HeaderName; 6] = [
 
 /// Fields by which a request speaks for a person. The token against forgery is what an attacker
 /// would guess from lengths (BREACH); Django and others send it in a field too.
-const PERSONAL: [HeaderName; 5] = [
-    COOKIE,
-    AUTHORIZATION,
-    HeaderName::from_static("x-csrftoken"),
-    HeaderName::from_static("x-csrf-token"),
-    HeaderName::from_static("x-ms-client-principal"),
+const PERSONAL: [Name; 5] = [
+    names::COOKIE,
+    names::AUTHORIZATION,
+    names::X_CSRFTOKEN,
+    names::X_CSRF_TOKEN,
+    names::X_MS_CLIENT_PRINCIPAL,
 ];
 
 /// Whether an answer says that it is for one person.
@@ -213,7 +214,7 @@ fn weakened(tag: &HeaderValue) -> Option<HeaderValue> {
 
 /// Gives a 304 the weak tag that the client has: a cache must not refresh what it stored under it
 /// by a strong one (RFC 9111 §4.3.4).
-fn keep_weak(known: &[HeaderValue], fields: &mut HeaderMap) {
+fn keep_weak(known: &[Value], fields: &mut HeaderMap) {
     let Some(weak) = fields.get(ETAG).and_then(weakened) else { return };
     let is_known =
         known.iter().any(|line| memchr::memmem::find(line.as_bytes(), weak.as_bytes()).is_some());

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io::Read as _;
 use std::task::Poll;
 
-use crate::proxy::file::tests::fields;
+use crate::proxy::file::tests::{asked, fields};
 use bytes::Bytes;
 use http::Response;
 use http::header::ACCEPT_ENCODING;
@@ -23,7 +23,7 @@ fn prepared(
     answer: &str,
 ) -> (Option<Coding>, HeaderMap) {
     let compressor = Compressor::new(settings);
-    let Some(asked) = compressor.asked(method, &fields(request)) else {
+    let Some(asked) = compressor.asked(method, &asked(request)) else {
         return (None, fields(answer));
     };
     let mut response = Response::new(());
@@ -149,7 +149,7 @@ fn a_304_speaks_of_the_tag_that_the_client_has() {
 #[test]
 fn there_is_a_limit_of_answers_and_a_place_comes_free() {
     let compressor = Compressor::new(Settings { limit: 2, ..ON });
-    let asked = compressor.asked(&Method::GET, &fields(GZIP)).unwrap();
+    let asked = compressor.asked(&Method::GET, &asked(GZIP)).unwrap();
     let begin = || {
         let mut response = Response::new(());
         *response.headers_mut() = fields(TEXT);

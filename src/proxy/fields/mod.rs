@@ -14,8 +14,10 @@ use bytes::BytesMut;
 use http::request::Parts;
 use http::{Method, Uri, Version};
 
+pub(in crate::proxy) use name::KNOWN;
 pub use name::{Name, names};
-pub use value::Value;
+pub(in crate::proxy) use value::has_control;
+pub use value::{HasControl, Value};
 
 /// The header section of a request.
 #[derive(Clone, Debug)]
@@ -80,8 +82,12 @@ impl Fields {
     }
 
     /// All values of a field, in their order.
-    pub fn get_all<'a>(&'a self, name: &'a Name) -> impl DoubleEndedIterator<Item = &'a Value> {
-        self.0.iter().filter(move |(own, _)| own == name).map(|(_, value)| value)
+    pub fn get_all<'a>(
+        &'a self,
+        name: &Name,
+    ) -> impl DoubleEndedIterator<Item = &'a Value> + use<'a> {
+        let name = name.clone();
+        self.0.iter().filter(move |(own, _)| *own == name).map(|(_, value)| value)
     }
 
     /// Whether there is such a field.
@@ -145,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_field_is_found_by_its_name_in_any_case() {
-        let fields = fields(&[("HOST", "a"), ("X-Own-Name", "b"), ("cookie", "c"), ("Cookie", "d")]);
+        let fields =
+            fields(&[("HOST", "a"), ("X-Own-Name", "b"), ("cookie", "c"), ("Cookie", "d")]);
         assert_eq!(fields.get(&names::HOST).unwrap(), "a");
         assert_eq!(fields.get(&Name::read(b"x-own-name").unwrap()).unwrap(), "b");
         assert_eq!(fields.get_all(&names::COOKIE).count(), 2);

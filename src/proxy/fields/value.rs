@@ -48,6 +48,11 @@ impl Value {
         &self.0
     }
 
+    /// The bytes, to be kept.
+    pub fn to_bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
     /// The text; nothing if it is not visible ASCII with spaces and tabs.
     pub fn to_str(&self) -> Option<&str> {
         let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');

@@ -5,13 +5,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{
+use http::HeaderValue;
+
+use crate::proxy::fields::names::{
     IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use crate::proxy::fields::{Fields, Name};
 
 /// The fields that [`judge`] reads, and Range.
-pub const FIELDS: [HeaderName; 6] =
+pub const FIELDS: [Name; 6] =
     [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE];
 
 /// What is known of the representation that a request could get.
@@ -48,44 +50,45 @@ impl Validators {
         now.duration_since(modified).is_ok_and(|age| age >= SETTLED)
     }
 
-    fn matches(&self, fields: &HeaderMap, name: &HeaderName, strength: Strength) -> bool {
-        fields.get_all(name).iter().any(|line| {
+    fn matches(&self, fields: &Fields, name: &Name, strength: Strength) -> bool {
+        fields.get_all(name).any(|line| {
             let list = trim(line.as_bytes());
             list == b"*"
                 || self.tag.as_ref().is_some_and(|own| {
-                    Tags(list)
-                        .any(|tag| Tag::parse(own).is_some_and(|own| strength.is_same(tag, own)))
+                    Tags(list).any(|tag| {
+                        Tag::parse(own.as_bytes()).is_some_and(|own| strength.is_same(tag, own))
+                    })
                 })
         })
     }
 
-    fn date(&self, fields: &HeaderMap, name: &HeaderName) -> Option<(SystemTime, SystemTime)> {
-        let mut lines = fields.get_all(name).iter();
+    fn date(&self, fields: &Fields, name: &Name) -> Option<(SystemTime, SystemTime)> {
+        let mut lines = fields.get_all(name);
         let (Some(line), None) = (lines.next(), lines.next()) else { return None };
-        Some((self.modified?, parse_date(line)?))
+        Some((self.modified?, parse_date(line.as_bytes())?))
     }
 
     /// RFC 9110 §13.1.5: whether the part that the client has is a part of this representation.
-    fn is_same_for_range(&self, fields: &HeaderMap) -> bool {
-        let mut lines = fields.get_all(IF_RANGE).iter();
+    fn is_same_for_range(&self, fields: &Fields) -> bool {
+        let mut lines = fields.get_all(&IF_RANGE);
         let line = match (lines.next(), lines.next()) {
             (None, _) => return true,
             (Some(line), None) => line,
             (Some(_), Some(_)) => return false,
         };
-        if let Some(tag) = Tag::parse(line) {
-            let own = self.tag.as_ref().and_then(Tag::parse);
+        if let Some(tag) = Tag::parse(line.as_bytes()) {
+            let own = self.tag.as_ref().and_then(|own| Tag::parse(own.as_bytes()));
             return own.is_some_and(|own| Strength::Strong.is_same(tag, own));
         }
         self.modified.is_some_and(|modified| {
-            parse_date(line) == Some(modified) && Self::is_settled(modified, self.now)
+            parse_date(line.as_bytes()) == Some(modified) && Self::is_settled(modified, self.now)
         })
     }
 }
 
 /// Judges the conditions of a GET or HEAD, in the order of RFC 9110 §13.2.2.
-pub fn judge(fields: &HeaderMap, own: &Validators) -> Verdict {
-    if fields.contains_key(IF_MATCH) {
+pub fn judge(fields: &Fields, own: &Validators) -> Verdict {
+    if fields.contains(&IF_MATCH) {
         if !own.matches(fields, &IF_MATCH, Strength::Strong) {
             return Verdict::Failed;
         }
@@ -94,7 +97,7 @@ pub fn judge(fields: &HeaderMap, own: &Validators) -> Verdict {
     {
         return Verdict::Failed;
     }
-    if fields.contains_key(IF_NONE_MATCH) {
+    if fields.contains(&IF_NONE_MATCH) {
         if own.matches(fields, &IF_NONE_MATCH, Strength::Weak) {
             return Verdict::NotModified;
         }
@@ -107,20 +110,20 @@ pub fn judge(fields: &HeaderMap, own: &Validators) -> Verdict {
 }
 
 /// Whether the lists in a field name this tag, weak or strong.
-pub fn names(fields: &HeaderMap, name: &HeaderName, tag: &HeaderValue) -> bool {
-    let Some(own) = Tag::parse(tag) else { return false };
-    let mut lines = fields.get_all(name).iter();
+pub fn names(fields: &Fields, name: &Name, tag: &HeaderValue) -> bool {
+    let Some(own) = Tag::parse(tag.as_bytes()) else { return false };
+    let mut lines = fields.get_all(name);
     lines.any(|line| Tags(line.as_bytes()).any(|tag| Strength::Weak.is_same(tag, own)))
 }
 
 /// Whether a field's value is one valid entity tag (RFC 9110 §8.8.3).
-pub fn is_tag(value: &HeaderValue) -> bool {
+pub fn is_tag(value: &[u8]) -> bool {
     Tag::parse(value).is_some()
 }
 
 /// Reads an HTTP-date (RFC 9110 §5.6.7).
-pub fn parse_date(value: &HeaderValue) -> Option<SystemTime> {
-    httpdate::parse_http_date(value.to_str().ok()?).ok()
+pub fn parse_date(value: &[u8]) -> Option<SystemTime> {
+    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
 }
 
 /// An entity tag: its opaque part without quotes.
@@ -145,8 +148,8 @@ impl Strength {
 }
 
 impl<'a> Tag<'a> {
-    fn parse(value: &'a HeaderValue) -> Option<Self> {
-        let (tag, rest) = Self::take(trim(value.as_bytes()))?;
+    fn parse(value: &'a [u8]) -> Option<Self> {
+        let (tag, rest) = Self::take(trim(value))?;
         rest.is_empty().then_some(tag)
     }
 
@@ -187,7 +190,8 @@ fn trim(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::file::tests::fields;
+    use crate::proxy::fields::Value;
+    use crate::proxy::file::tests::asked as fields;
     use proptest::prelude::*;
 
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -288,8 +292,8 @@ mod tests {
 
         #[test]
         fn any_field_can_be_judged(name in 0_usize..6, text in "[ -~]{0,60}") {
-            let mut fields = HeaderMap::new();
-            fields.insert(FIELDS[name].clone(), HeaderValue::from_str(&text).unwrap());
+            let mut fields = Fields::new();
+            fields.insert(FIELDS[name].clone(), Value::read(text.clone()).unwrap());
             let verdict = judge(&fields, &own("\"~~not in the text~~\""));
             // Nothing but a star or a date makes a stranger's text match.
             if name == 1 && text.trim() != "*" {

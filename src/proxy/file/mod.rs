@@ -25,21 +25,21 @@ use conditions::{Validators, Verdict, judge};
 use confine::Opened;
 use ranges::{Selection, Span, select};
 
+use super::fields::Fields;
+
 /// What a request says about the file that it wants.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     method: Method,
-    fields: HeaderMap,
+    fields: Fields,
 }
 
 impl Wanted {
     /// Keeps what decides about the answer.
-    pub fn of(method: &Method, fields: &HeaderMap) -> Self {
-        let mut kept = HeaderMap::new();
-        for name in conditions::FIELDS {
-            for value in fields.get_all(&name) {
-                kept.append(name.clone(), value.clone());
-            }
+    pub fn of(method: &Method, fields: &Fields) -> Self {
+        let mut kept = Fields::new();
+        for (name, value) in fields.iter().filter(|(name, _)| conditions::FIELDS.contains(name)) {
+            kept.append(name.clone(), value.clone());
         }
         Self { method: method.clone(), fields: kept }
     }
@@ -102,12 +102,13 @@ pub fn answer(
 /// Adds the fields that describe the file, where there are none; returns those that conditions are
 /// judged by.
 fn describe(fields: &mut HeaderMap, opened: &Opened, now: SystemTime) -> Validators {
-    let tag = fields.get(ETAG).filter(|tag| conditions::is_tag(tag)).cloned();
+    let tag = fields.get(ETAG).filter(|tag| conditions::is_tag(tag.as_bytes())).cloned();
     let tag = tag.or_else(|| entity_tag(opened, now));
     if let Some(tag) = &tag {
         fields.insert(ETAG, tag.clone());
     }
-    let own_date = fields.get(LAST_MODIFIED).and_then(conditions::parse_date);
+    let own_date =
+        fields.get(LAST_MODIFIED).and_then(|date| conditions::parse_date(date.as_bytes()));
     // RFC 9110 §8.8.2.1: never later than the answer itself.
     let modified = own_date.unwrap_or_else(|| opened.modified.min(now));
     let text = httpdate::fmt_http_date(modified);

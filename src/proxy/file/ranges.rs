@@ -3,8 +3,8 @@
 //! Owns: its grammar, the bounds against floods.
 //! Must not know: files, conditions, how parts are sent.
 
-use http::HeaderMap;
-use http::header::RANGE;
+use crate::proxy::fields::Fields;
+use crate::proxy::fields::names::RANGE;
 
 /// A part of a representation: its first byte and the byte after its last.
 pub type Span = std::ops::Range<u64>;
@@ -25,10 +25,10 @@ pub enum Selection {
 /// What cannot be read, is in another unit, names more than [`PARTS_LIMIT`] ranges or names a byte
 /// twice selects the whole: a server may always ignore the field (RFC 9110 §14.2), and what is sent
 /// can then never be more than the representation.
-pub fn select(fields: &HeaderMap, length: u64) -> Selection {
-    let mut lines = fields.get_all(RANGE).iter();
+pub fn select(fields: &Fields, length: u64) -> Selection {
+    let mut lines = fields.get_all(&RANGE);
     let (Some(line), None) = (lines.next(), lines.next()) else { return Selection::Whole };
-    let Some(asked) = line.to_str().ok().and_then(parse) else { return Selection::Whole };
+    let Some(asked) = line.to_str().and_then(parse) else { return Selection::Whole };
     let mut parts = Vec::with_capacity(asked.len());
     for range in asked {
         match range.within(length) {
@@ -111,12 +111,12 @@ fn number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use crate::proxy::fields::Value;
     use proptest::prelude::*;
 
     fn selected(text: &str, length: u64) -> Selection {
-        let mut fields = HeaderMap::new();
-        fields.insert(RANGE, HeaderValue::from_str(text).unwrap());
+        let mut fields = Fields::new();
+        fields.insert(RANGE, Value::read(text.to_owned()).unwrap());
         select(&fields, length)
     }
 
@@ -179,9 +179,9 @@ mod tests {
 
     #[test]
     fn two_fields_are_no_set_of_ranges() {
-        let mut fields = HeaderMap::new();
-        fields.append(RANGE, HeaderValue::from_static("bytes=0-1"));
-        fields.append(RANGE, HeaderValue::from_static("bytes=0-1"));
+        let mut fields = Fields::new();
+        fields.append(RANGE, Value::from_static("bytes=0-1"));
+        fields.append(RANGE, Value::from_static("bytes=0-1"));
         assert_eq!(select(&fields, 10), Selection::Whole);
     }
 
@@ -200,8 +200,8 @@ mod tests {
 
         #[test]
         fn any_field_can_be_read(text in "\\PC{0,80}", length: u64) {
-            if let Ok(value) = HeaderValue::from_str(&text) {
-                let mut fields = HeaderMap::new();
+            if let Ok(value) = Value::read(text) {
+                let mut fields = Fields::new();
                 fields.insert(RANGE, value);
                 prop_assert_ne!(select(&fields, length), Selection::Parts(vec![]));
             }

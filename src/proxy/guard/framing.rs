@@ -7,7 +7,8 @@
 //! reading, in which it and hyper agree (a property test and a fuzz target hold them to it).
 
 use super::Refusal;
-use super::grammar::{Field, RequestLine, decimal, has_control, split_field, split_request_line};
+use super::grammar::{Field, RequestLine, decimal, split_field, split_request_line};
+use crate::proxy::fields::has_control;
 
 /// How large a header section may be. Every number is the most that is allowed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

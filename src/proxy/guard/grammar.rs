@@ -4,6 +4,7 @@
 //! Must not know: where in a request they stand, limits.
 
 use super::Refusal;
+use crate::proxy::fields::has_control;
 
 /// A request line in its parts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,15 +67,6 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
         return None;
     }
     Some(text.iter().fold(0, |length, &digit| length * 10 + u64::from(digit - b'0')))
-}
-
-/// Whether a value holds a control character other than a tab (RFC 9110 §5.5).
-pub(super) fn has_control(value: &[u8]) -> bool {
-    // Without a branch in it, the loop takes sixteen bytes at a time.
-    let found = value.iter().fold(0, |found, &byte| {
-        found | u8::from(byte < 0x20) & u8::from(byte != b'\t') | u8::from(byte == 0x7f)
-    });
-    found != 0
 }
 
 /// Whether a target is visible ASCII that an address may hold, without a fragment, in one of the

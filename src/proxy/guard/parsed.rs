@@ -3,12 +3,10 @@
 //! Owns: the limits and the target of such a request.
 //! Must not know: HTTP/2.
 
-use http::request::Parts;
-use http::{HeaderName, HeaderValue};
-
 use super::Refusal;
 use super::framing::Limits;
 use super::grammar::is_clean_target;
+use crate::proxy::fields::{Head, Name, Value};
 
 /// Holds a request that did not come through the guard, one of HTTP/2, to the same rules and limits
 /// as if it had been written in HTTP/1.1.
@@ -16,7 +14,7 @@ use super::grammar::is_clean_target;
 /// # Errors
 ///
 /// The [`Refusal`] to answer with.
-pub fn check_parsed(request: &Parts, limits: &Limits) -> Result<(), Refusal> {
+pub fn check_parsed(request: &Head, limits: &Limits) -> Result<(), Refusal> {
     let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
     let line = request.method.as_str().len() + target.len() + b"  HTTP/1.1".len();
     if line > limits.request_line_bytes {
@@ -25,13 +23,13 @@ pub fn check_parsed(request: &Parts, limits: &Limits) -> Result<(), Refusal> {
     if !is_clean_target(target.as_bytes()) {
         return Err(Refusal::BadTarget);
     }
-    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 2;
-    if request.headers.iter().any(|entry| field(entry) > limits.field_bytes) {
+    let field = |(name, value): (&Name, &Value)| name.as_str().len() + value.as_bytes().len() + 2;
+    if request.fields.iter().any(|entry| field(entry) > limits.field_bytes) {
         return Err(Refusal::FieldTooLong);
     }
-    if request.headers.len() > limits.header_count {
+    if request.fields.len() > limits.header_count {
         return Err(Refusal::TooManyFields);
     }
-    let fields: usize = request.headers.iter().map(|entry| field(entry) + 2).sum();
+    let fields: usize = request.fields.iter().map(|entry| field(entry) + 2).sum();
     if line + fields > limits.header_bytes { Err(Refusal::HeaderTooLarge) } else { Ok(()) }
 }

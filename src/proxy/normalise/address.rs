@@ -5,8 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use http::HeaderValue;
-use http::header::GetAll;
+use crate::proxy::fields::Value;
 
 /// One entry of a forwarded chain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,9 +89,10 @@ pub fn is_internal(address: IpAddr) -> bool {
 /// The hops of all lines of a chain, nearest first: the last entry of the last line begins.
 ///
 /// Empty list elements do not count (RFC 9110 §5.6.1.2).
-pub(super) fn nearest_first(lines: GetAll<'_, HeaderValue>) -> impl Iterator<Item = Hop> {
+pub(super) fn nearest_first<'a>(
+    lines: impl DoubleEndedIterator<Item = &'a Value>,
+) -> impl Iterator<Item = Hop> {
     lines
-        .into_iter()
         .rev()
         .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
         .filter(|entry| !entry.trim_ascii().is_empty())
@@ -160,10 +160,8 @@ mod tests {
 
     #[test]
     fn hops_are_counted_from_the_end_over_all_lines() {
-        let mut lines = http::HeaderMap::new();
-        lines.append("x", HeaderValue::from_static("1.1.1.1,,\tunknown ,"));
-        lines.append("x", HeaderValue::from_static("2.2.2.2:80,3.3.3.3"));
-        let hops: Vec<_> = nearest_first(lines.get_all("x")).map(|hop| hop.address()).collect();
+        let lines = ["1.1.1.1,,\tunknown ,", "2.2.2.2:80,3.3.3.3"].map(Value::from_static);
+        let hops: Vec<_> = nearest_first(lines.iter()).map(|hop| hop.address()).collect();
         let address = |text: &str| text.parse::<IpAddr>().ok();
         assert_eq!(hops, [address("3.3.3.3"), address("2.2.2.2"), None, address("1.1.1.1")],);
     }

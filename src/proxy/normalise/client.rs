@@ -5,11 +5,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-
 use super::address::{self, Hop, is_internal};
-use super::rewrite::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use super::{Edges, Platform, Scheme, Settings};
+use crate::proxy::fields::{Fields, Value, names};
 
 /// The client and how it was found.
 #[derive(Clone, Copy, Debug)]
@@ -26,24 +24,24 @@ pub(super) struct Client {
 impl Client {
     /// Finds the client: the first hop, counted from the socket's peer, that nobody vouches for
     /// (facts, 1.6; RFC 7239 §5.2).
-    pub(super) fn find(settings: &Settings, headers: &HeaderMap, peer: SocketAddr) -> Self {
+    pub(super) fn find(settings: &Settings, fields: &Fields, peer: SocketAddr) -> Self {
         let peer_address = address::unmapped(peer.ip());
         let mut walk = Walk {
-            hops: address::nearest_first(headers.get_all(X_FORWARDED_FOR)),
+            hops: address::nearest_first(fields.get_all(&names::X_FORWARDED_FOR)),
             client: Self { address: peer_address, port: peer.port(), depth: 0, passed_edge: false },
             depth: 0,
         };
         let has_front_end = settings.platform.has_front_end();
         if has_front_end && !walk.step() {
-            return walk.client.without_chain(settings, headers);
+            return walk.client.without_chain(settings, fields);
         }
         walk.client.passed_edge = match &settings.edges {
             Edges::Count(count) => (0..*count).filter(|_| walk.step()).count() > 0,
             Edges::FrontDoor(id) => {
-                is_from_front_door(headers, id.as_ref()) && walk.step_over_repeats()
+                is_from_front_door(fields, id.as_ref()) && walk.step_over_repeats()
             }
             Edges::AppGateway => {
-                headers.contains_key(X_APPGW_TRACE_ID)
+                fields.contains(&names::X_APPGW_TRACE_ID)
                     && is_internal(walk.client.address)
                     && walk.step()
             }
@@ -60,11 +58,11 @@ impl Client {
     }
 
     /// Behind App Service's front end `Client-IP` is its own word, also without a chain.
-    fn without_chain(self, settings: &Settings, headers: &HeaderMap) -> Self {
+    fn without_chain(self, settings: &Settings, fields: &Fields) -> Self {
         if settings.platform != Platform::AppService {
             return self;
         }
-        match headers.get(CLIENT_IP).map(|value| Hop::parse(value.as_bytes())) {
+        match fields.get(&names::CLIENT_IP).map(|value| Hop::parse(value.as_bytes())) {
             Some(Hop::Address(address, port)) => {
                 Self { address, port: port.unwrap_or_default(), ..self }
             }
@@ -73,16 +71,15 @@ impl Client {
     }
 
     /// Decides the scheme: the token that the nearest trusted hop wrote (facts, 3).
-    pub(super) fn scheme(self, settings: &Settings, headers: &HeaderMap) -> Scheme {
+    pub(super) fn scheme(self, settings: &Settings, fields: &Fields) -> Scheme {
         if let Some(scheme) = settings.scheme {
             return scheme;
         }
         if !settings.platform.has_front_end() && !self.passed_edge {
             return Scheme::Http;
         }
-        let tokens = headers
-            .get_all(X_FORWARDED_PROTO)
-            .iter()
+        let tokens = fields
+            .get_all(&names::X_FORWARDED_PROTO)
             .rev()
             .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
             .map(<[u8]>::trim_ascii)
@@ -93,7 +90,7 @@ impl Client {
             Some(token) if token.eq_ignore_ascii_case(b"wss") => Scheme::Https,
             // Facts, 3: Container Apps' literal `true`.
             None if settings.platform == Platform::ContainerApps
-                && headers.get(X_ARR_SSL).is_some_and(|value| value == "true") =>
+                && fields.get(&names::X_ARR_SSL).is_some_and(|value| value == "true") =>
             {
                 Scheme::Https
             }
@@ -104,13 +101,13 @@ impl Client {
     /// Compares the chain with `Client-IP` and `X-Client-IP`, which name the front end's peer.
     ///
     /// On a private endpoint `Client-IP` is an address of the tunnel and only `X-Client-IP` agrees.
-    pub(super) fn is_disputed(self, settings: &Settings, headers: &HeaderMap) -> bool {
+    pub(super) fn is_disputed(self, settings: &Settings, fields: &Fields) -> bool {
         if settings.platform != Platform::AppService || self.passed_edge {
             return false;
         }
         let mut is_named = false;
-        let agrees = [CLIENT_IP, X_CLIENT_IP].iter().any(|name| {
-            let Some(value) = headers.get(name) else { return false };
+        let agrees = [names::CLIENT_IP, names::X_CLIENT_IP].iter().any(|name| {
+            let Some(value) = fields.get(name) else { return false };
             is_named = true;
             Hop::parse(value.as_bytes()).address() == Some(self.address)
         });
@@ -165,18 +162,11 @@ impl<I: Iterator<Item = Hop>> Walk<I> {
 }
 
 /// Whether a request shows that Front Door passed it on; its id is the only proof of whose it is.
-fn is_from_front_door(headers: &HeaderMap, id: Option<&HeaderValue>) -> bool {
+fn is_from_front_door(fields: &Fields, id: Option<&Value>) -> bool {
     match id {
-        Some(id) => headers
-            .get(X_AZURE_FDID)
+        Some(id) => fields
+            .get(&names::X_AZURE_FDID)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(id.as_bytes())),
-        None => headers.contains_key(X_AZURE_REF),
+        None => fields.contains(&names::X_AZURE_REF),
     }
 }
-
-const X_CLIENT_IP: HeaderName = HeaderName::from_static("x-client-ip");
-const CLIENT_IP: HeaderName = HeaderName::from_static("client-ip");
-const X_ARR_SSL: HeaderName = HeaderName::from_static("x-arr-ssl");
-const X_APPGW_TRACE_ID: HeaderName = HeaderName::from_static("x-appgw-trace-id");
-const X_AZURE_FDID: HeaderName = HeaderName::from_static("x-azure-fdid");
-const X_AZURE_REF: HeaderName = HeaderName::from_static("x-azure-ref");

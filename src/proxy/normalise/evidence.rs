@@ -3,12 +3,11 @@
 //! Owns: what the fields bring to light, the meaning of Connection's options, the sound upgrade.
 //! Must not know: who the client is, what is done about a field.
 
-use http::header::{COOKIE, UPGRADE};
-use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{Method, Version};
 
-use super::fields::{NOBODY, Rule, Rules};
+use super::rules::{NOBODY, Rule, Rules};
 use super::{Edges, Platform, Settings};
+use crate::proxy::fields::{Head, Name, Value, names};
 
 /// What one pass over the fields brought to light.
 #[derive(Debug, Default)]
@@ -16,38 +15,39 @@ pub(super) struct Evidence {
     /// A field says that the front end passed the request on.
     pub(super) has_front_end: bool,
     connection_upgrades: bool,
-    pub(super) upgrade: Option<HeaderValue>,
-    pub(super) original_host: Option<HeaderValue>,
+    pub(super) upgrade: Option<Value>,
+    pub(super) original_host: Option<Value>,
     pub(super) client_port: bool,
     /// Lines of Cookie: HTTP/2 may send one for each cookie.
     pub(super) cookies: usize,
     /// Fields that end here, each with the reason.
-    pub(super) dropped: Vec<(HeaderName, &'static str)>,
+    pub(super) dropped: Vec<(Name, &'static str)>,
     /// Fields that must agree with the client.
-    pub(super) agreeing: Vec<HeaderName>,
+    pub(super) agreeing: Vec<Name>,
     /// Fields that stay if a trusted edge was passed.
-    pub(super) from_edge: Vec<HeaderName>,
+    pub(super) from_edge: Vec<Name>,
     /// Fields that the client asked to have removed.
-    pub(super) options: Vec<HeaderName>,
+    pub(super) options: Vec<Name>,
 }
 
 impl Evidence {
     /// Looks at every field once.
-    pub(super) fn gather(settings: &Settings, rules: &Rules, request: &Parts) -> Self {
+    pub(super) fn gather(settings: &Settings, rules: &Rules, request: &Head) -> Self {
         let mut evidence = Self::default();
-        for (name, value) in &request.headers {
+        for (name, value) in request.fields.iter() {
             let text = name.as_str();
-            if text.bytes().any(|byte| byte == b'_') {
+            // No known name holds one.
+            if name.number().is_none() && text.contains('_') {
                 evidence.drop(name, "servers disagree whether `_` is `-`");
                 continue;
             }
-            evidence.cookies += usize::from(name == COOKIE);
-            let Some((name, rule)) = rules.find(name) else { continue };
+            evidence.cookies += usize::from(*name == names::COOKIE);
+            let Some(rule) = rules.find(name) else { continue };
             match rule {
                 Rule::Chain => evidence.has_front_end = true,
                 Rule::FrontEnd => {
                     evidence.has_front_end = true;
-                    evidence.client_port |= text == "x-client-port";
+                    evidence.client_port |= *name == names::X_CLIENT_PORT;
                 }
                 Rule::Agrees => {
                     evidence.has_front_end |=
@@ -89,7 +89,7 @@ impl Evidence {
     ///
     /// A field that has a rule here is not the client's to remove: `Connection: X-Forwarded-For`
     /// would hide who asks. Nor are the fields that say what the content is.
-    fn read_connection(&mut self, value: &HeaderValue, rules: &Rules) {
+    fn read_connection(&mut self, value: &Value, rules: &Rules) {
         for option in value.as_bytes().split(|&byte| byte == b',') {
             let option = option.trim_ascii();
             if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {
@@ -97,7 +97,7 @@ impl Evidence {
             }
             if option.eq_ignore_ascii_case(b"upgrade") {
                 self.connection_upgrades = true;
-            } else if let Ok(name) = HeaderName::from_bytes(option)
+            } else if let Some(name) = Name::read(option)
                 && rules.find(&name).is_none()
                 && !END_TO_END.contains(&name.as_str())
             {
@@ -106,7 +106,7 @@ impl Evidence {
         }
     }
 
-    fn drop(&mut self, name: &HeaderName, why: &'static str) {
+    fn drop(&mut self, name: &Name, why: &'static str) {
         if self.dropped.last().is_none_or(|(last, _)| last != name) {
             self.dropped.push((name.clone(), why));
         }
@@ -114,7 +114,7 @@ impl Evidence {
 
     /// Whether a request may change the protocol (RFC 9110 §7.8): asked for in both fields, a GET of
     /// HTTP/1.1, and not to clear-text HTTP/2, which would carry requests past every check.
-    pub(super) fn is_upgrade(&self, request: &Parts) -> bool {
+    pub(super) fn is_upgrade(&self, request: &Head) -> bool {
         request.version == Version::HTTP_11
             && request.method == Method::GET
             && self.connection_upgrades
@@ -123,7 +123,7 @@ impl Evidence {
                 !protocol.is_empty()
                     && !protocol.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
                     && !protocol.contains(&b',')
-                    && request.headers.get_all(UPGRADE).iter().count() == 1
+                    && request.fields.get_all(&names::UPGRADE).count() == 1
             })
     }
 }

@@ -5,12 +5,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use http::header::HOST;
-use http::request::Parts;
-use http::{HeaderValue, Version};
+use http::Version;
 
 use super::Error;
 use super::rewrite::lossy;
+use crate::proxy::fields::{Head, Value, names};
 
 /// What a request's Host is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,8 +49,8 @@ pub fn kind(host: &[u8]) -> Option<HostKind> {
 }
 
 /// Finds the one host of a request, in the target (HTTP/2, absolute form) or the Host field.
-pub(super) fn of(request: &Parts) -> Result<Option<(HeaderValue, HostKind)>, Error> {
-    let field = request.headers.get(HOST);
+pub(super) fn of(request: &Head) -> Result<Option<(Value, HostKind)>, Error> {
+    let field = request.fields.get(&names::HOST);
     let host = match request.uri.authority() {
         Some(authority) => {
             if let Some(field) = field
@@ -62,7 +61,7 @@ pub(super) fn of(request: &Parts) -> Result<Option<(HeaderValue, HostKind)>, Err
                     host: lossy(field.as_bytes()),
                 });
             }
-            HeaderValue::from_str(authority.as_str())
+            Value::read(authority.as_str().to_owned())
                 .map_err(|_| Error::BadHost(authority.to_string()))?
         }
         None => match field {
@@ -91,7 +90,7 @@ fn is_name_byte(byte: u8) -> bool {
 
 /// A host that the operator named: a name or an address, with or without a port.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct CanonicalHost(HeaderValue);
+pub struct CanonicalHost(Value);
 
 impl CanonicalHost {
     /// Reads a host such as `www.example.com`.
@@ -104,14 +103,14 @@ impl CanonicalHost {
             return Err("give the host alone, without `https://` and without a path".to_owned());
         }
         let lower = text.to_ascii_lowercase();
-        match (kind(lower.as_bytes()), HeaderValue::from_str(&lower)) {
+        match (kind(lower.as_bytes()), Value::read(lower)) {
             (Some(_), Ok(value)) => Ok(Self(value)),
             _ => Err("give a host name such as `www.example.com`".to_owned()),
         }
     }
 
     /// The host as a field value.
-    pub fn value(&self) -> &HeaderValue {
+    pub fn value(&self) -> &Value {
         &self.0
     }
 

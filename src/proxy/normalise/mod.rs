@@ -4,7 +4,7 @@
 //! Must not know: sockets, clocks, content, routes.
 
 mod address;
-mod fields;
+mod rules;
 mod evidence;
 mod client;
 mod host;
@@ -13,21 +13,19 @@ mod journal;
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::HOST;
-use http::request::Parts;
-use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 pub use address::{Hop, is_internal};
-pub use fields::may_be_kept;
 pub use host::{CanonicalHost, HostKind, kind as host_kind};
 pub use journal::{Change, Journal};
+pub use rules::may_be_kept;
 
+use super::fields::{Head, Name, Value, names};
 use crate::code::Code;
 use client::Client;
 use evidence::Evidence;
-use fields::Rules;
-use rewrite::{X_FORWARDED_PROTO, drop_fields, join_cookies, write, write_client, write_upgrade};
+use rewrite::{drop_fields, join_cookies, write, write_client, write_upgrade};
+use rules::Rules;
 
 /// Where forebay runs, and so whose fields describe the visitor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,7 +53,7 @@ pub enum Edges {
     /// So many hops are skipped.
     Count(usize),
     /// Azure Front Door. With its id, only requests that carry the id count as having passed it.
-    FrontDoor(Option<HeaderValue>),
+    FrontDoor(Option<Value>),
     /// Azure Application Gateway, reaching the site over a private address.
     AppGateway,
 }
@@ -106,7 +104,7 @@ pub struct Settings {
     /// Whether Easy Auth vouches for the identity fields.
     pub easy_auth: bool,
     /// Fields that are left alone.
-    pub kept: Vec<HeaderName>,
+    pub kept: Vec<Name>,
 }
 
 /// What is known about a request after step 2.
@@ -161,7 +159,7 @@ struct Observed {
     seen: Seen,
     evidence: Evidence,
     client: Client,
-    host: Option<(HeaderValue, HostKind)>,
+    host: Option<(Value, HostKind)>,
 }
 
 /// Makes requests normal.
@@ -192,24 +190,24 @@ impl Normaliser {
     /// [`Error`] when there is no one host to hand on; the client sees 400.
     pub fn normalise(
         &self,
-        request: &mut Parts,
+        request: &mut Head,
         peer: SocketAddr,
         journal: &mut Journal,
     ) -> Result<Seen, Error> {
         let Observed { seen, evidence, client, host } = self.observe(request, peer)?;
-        let headers = &mut request.headers;
+        let fields = &mut request.fields;
         let (host, why) = self.host(host, &evidence, client);
-        write(headers, HOST, host, why, journal);
-        drop_fields(headers, &evidence, client.passed_edge, journal);
-        write_upgrade(headers, &evidence, seen.is_upgrade, journal);
+        write(fields, names::HOST, host, why, journal);
+        drop_fields(fields, &evidence, client.passed_edge, journal);
+        write_upgrade(fields, &evidence, seen.is_upgrade, journal);
         if evidence.cookies > 1 {
-            join_cookies(headers, journal);
+            join_cookies(fields, journal);
         }
-        write_client(headers, client, self.settings.forwarded, &evidence, journal);
+        write_client(fields, client, self.settings.forwarded, &evidence, journal);
         write(
-            headers,
-            X_FORWARDED_PROTO,
-            HeaderValue::from_static(seen.scheme.as_str()),
+            fields,
+            names::X_FORWARDED_PROTO,
+            Value::from_static(seen.scheme.as_str()),
             "exactly one scheme, in lower case",
             journal,
         );
@@ -221,22 +219,22 @@ impl Normaliser {
     /// # Errors
     ///
     /// As [`Normaliser::normalise`].
-    pub fn see(&self, request: &Parts, peer: SocketAddr) -> Result<Seen, Error> {
+    pub fn see(&self, request: &Head, peer: SocketAddr) -> Result<Seen, Error> {
         self.observe(request, peer).map(|observed| observed.seen)
     }
 
-    fn observe(&self, request: &Parts, peer: SocketAddr) -> Result<Observed, Error> {
+    fn observe(&self, request: &Head, peer: SocketAddr) -> Result<Observed, Error> {
         let evidence = Evidence::gather(&self.settings, &self.rules, request);
-        let client = Client::find(&self.settings, &request.headers, peer);
+        let client = Client::find(&self.settings, &request.fields, peer);
         let host = host::of(request)?;
         let seen = Seen {
             client: client.address,
             client_port: client.port,
-            scheme: client.scheme(&self.settings, &request.headers),
+            scheme: client.scheme(&self.settings, &request.fields),
             host: host.as_ref().map_or(HostKind::Literal, |(_, kind)| *kind),
             has_front_end: evidence.has_front_end,
             is_upgrade: evidence.is_upgrade(request),
-            is_disputed: client.is_disputed(&self.settings, &request.headers),
+            is_disputed: client.is_disputed(&self.settings, &request.fields),
         };
         Ok(Observed { seen, evidence, client, host })
     }
@@ -244,10 +242,10 @@ impl Normaliser {
     /// Decides the host that goes on, and why.
     fn host(
         &self,
-        host: Option<(HeaderValue, HostKind)>,
+        host: Option<(Value, HostKind)>,
         evidence: &Evidence,
         client: Client,
-    ) -> (HeaderValue, &'static str) {
+    ) -> (Value, &'static str) {
         if self.settings.edges == Edges::AppGateway
             && client.passed_edge
             && let Some(original) = &evidence.original_host
@@ -263,7 +261,7 @@ impl Normaliser {
             let why = "no visitor asked for an internal address: it bears no sign of the front end";
             return (canonical.value().clone(), why);
         }
-        let host = host.map_or(HeaderValue::from_static("localhost"), |(value, _)| value);
+        let host = host.map_or(Value::from_static("localhost"), |(value, _)| value);
         (host, "the target's authority is the host")
     }
 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, header};
+use http::{Method, Version};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::exchange::{Exchange, Source};
 use super::head::{Length, write_request};
 use super::{Error, Pulse, Settings, connect};
+use crate::proxy::fields::{self, Fields, Value, names};
 use crate::proxy::proxy_protocol;
 use crate::readiness::{Liveness, Phase, Readiness, Reason};
 
@@ -25,7 +25,7 @@ pub struct Questions {
     /// The path; also one that the site does not know shows that Django answers.
     pub path: String,
     /// The hosts to ask with, in order, until one is accepted. Never empty.
-    pub hosts: Vec<HeaderValue>,
+    pub hosts: Vec<Value>,
     /// Between two questions once the application is ready.
     pub interval: Duration,
     /// How long one answer may take.
@@ -171,7 +171,7 @@ impl Asker {
     }
 
     /// Asks once; returns the status of the answer.
-    async fn ask(&self, host: &HeaderValue) -> Result<u16, Error> {
+    async fn ask(&self, host: &Value) -> Result<u16, Error> {
         let connection =
             connect(&self.upstream.address, self.upstream.deadlines.connect, &self.pulse).await?;
         let mut text = BytesMut::with_capacity(512);
@@ -187,23 +187,26 @@ impl Asker {
     }
 
     /// A request as a visitor's would arrive: over https, so that no redirect is the answer.
-    fn question(&self, host: &HeaderValue) -> Parts {
-        let mut request = Request::new(());
-        *request.uri_mut() = self.questions.path.parse().unwrap_or_default();
-        let headers = request.headers_mut();
-        headers.insert(header::HOST, host.clone());
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        headers.insert("x-forwarded-for", HeaderValue::from_static("127.0.0.1"));
-        headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        request.into_parts().0
+    fn question(&self, host: &Value) -> fields::Head {
+        let mut fields = Fields::with_capacity(6);
+        fields.append(names::HOST, host.clone());
+        for (name, text) in [
+            (names::USER_AGENT, USER_AGENT),
+            (names::ACCEPT, "*/*"),
+            (names::X_FORWARDED_FOR, "127.0.0.1"),
+            (names::X_FORWARDED_PROTO, "https"),
+            (names::CONNECTION, "close"),
+        ] {
+            fields.append(name, Value::from_static(text));
+        }
+        let uri = self.questions.path.parse().unwrap_or_default();
+        fields::Head { method: Method::GET, uri, version: Version::HTTP_11, fields }
     }
 
     fn warn_about_hosts(&mut self) {
         if !std::mem::replace(&mut self.has_warned, true) {
             let hosts: Vec<_> =
-                self.questions.hosts.iter().filter_map(|h| h.to_str().ok()).collect();
+                self.questions.hosts.iter().filter_map(|host| host.to_str()).collect();
             tracing::warn!(
                 hosts = hosts.join(","),
                 mend = "add one of these to ALLOWED_HOSTS, or name one that is there with --host",
@@ -267,7 +270,7 @@ mod tests {
         };
         let questions = Questions {
             path: "/".to_owned(),
-            hosts: vec![HeaderValue::from_static("www.example.com")],
+            hosts: vec![Value::from_static("www.example.com")],
             interval: second,
             deadline: second,
         };

@@ -11,8 +11,9 @@ use bytes::{Bytes, BytesMut};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::proxy::fields;
 
 /// How long content is, or how its end is marked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,14 +62,14 @@ pub(super) const HEAD_LIMIT: usize = 64 * 1024;
 const FIELD_LIMIT: usize = 128;
 
 /// Writes a request's header section, with `length` for its content.
-pub(super) fn write_request(out: &mut BytesMut, request: &Parts, length: Length) {
+pub(super) fn write_request(out: &mut BytesMut, request: &fields::Head, length: Length) {
     let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
     out.extend_from_slice(request.method.as_str().as_bytes());
     // RFC 9112 §3.2.1: an absolute target without a path is the root.
     out.extend_from_slice(if target.starts_with(['/', '*']) { b" " } else { b" /" });
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    for (name, value) in &request.headers {
+    for (name, value) in request.fields.iter() {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, UPGRADE};
-use http::request::Parts;
 use http::{HeaderValue, Response};
 use tokio::time::{Instant, timeout};
 
@@ -32,6 +31,7 @@ pub use exchange::Deadlines;
 pub use head::{BadHead, Head, Length, read_response};
 pub use queue::Queue;
 
+use super::fields::{self, names};
 use super::intake::{self, Content};
 use super::proxy_protocol;
 use super::spool::{self, Full, Stores};
@@ -239,7 +239,7 @@ impl Common {
 #[derive(Debug)]
 pub struct Outgoing {
     /// Its normal header section.
-    pub head: Parts,
+    pub head: fields::Head,
     /// Its content.
     pub content: Content,
     /// Who asks, for the PROXY protocol.
@@ -315,7 +315,8 @@ impl Upstream {
     /// Every [`Error`] but [`Error::BrokenOff`], which comes from the answer's [`Body`].
     pub async fn forward(&self, outgoing: Outgoing, times: &mut Times) -> Result<Incomer, Error> {
         let started = Instant::now();
-        let asked = outgoing.head.headers.get(UPGRADE).filter(|_| outgoing.is_upgrade).cloned();
+        let asked =
+            outgoing.head.fields.get(&names::UPGRADE).filter(|_| outgoing.is_upgrade).cloned();
         let (running, head) = Delivery::new(self, outgoing).run(times).await?;
         times.first_byte = started.elapsed();
         self.common.pulse.answered();

@@ -3,7 +3,7 @@
 //! Owns: the list of these fields and the rule for each (facts, 1, 2, 3 and 7).
 //! Must not know: a request's values, the platform.
 
-use http::HeaderName;
+use crate::proxy::fields::{KNOWN, Name};
 
 /// What is done about a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -137,44 +137,45 @@ const FAMILIES: &[(&str, Rule)] = &[
 
 /// Finds a field's rule in a few instructions: a request has two dozen fields, most without one.
 #[derive(Debug)]
-pub(super) struct Rules {
-    buckets: Box<[Vec<(HeaderName, Rule)>; 256]>,
-}
+pub(super) struct Rules([Option<Rule>; KNOWN.len()]);
 
 impl Rules {
     /// Builds the table, without the fields in `kept`, which the operator wants left alone.
-    pub(super) fn new(kept: &[HeaderName]) -> Self {
-        let mut buckets: Box<[Vec<_>; 256]> = Box::new([const { Vec::new() }; 256]);
-        let agrees = AGREES.iter().map(|&name| (name, Rule::Agrees));
-        for (name, rule) in RULES.iter().copied().chain(agrees) {
-            if !kept.iter().any(|kept| kept.as_str() == name)
-                && let Some(bucket) = buckets.get_mut(bucket(name))
-            {
-                bucket.push((HeaderName::from_static(name), rule));
+    pub(super) fn new(kept: &[Name]) -> Self {
+        let mut rules = [None; KNOWN.len()];
+        for (text, rule) in KNOWN.iter().zip(&mut rules) {
+            if !kept.iter().any(|kept| kept.as_str() == *text) {
+                *rule = rule_of(text);
             }
         }
-        Self { buckets }
+        Self(rules)
     }
 
-    /// The rule for a field, if there is one, and the field's name, which is cheap to clone where
-    /// the name that a request brought is not.
-    pub(super) fn find<'a>(&'a self, name: &'a HeaderName) -> Option<(&'a HeaderName, Rule)> {
-        let text = name.as_str();
-        let bucket = self.buckets.get(bucket(text))?;
-        if let Some((listed, rule)) = bucket.iter().find(|(listed, _)| listed.as_str() == text) {
-            return Some((listed, *rule));
+    /// The rule for a field, if there is one.
+    pub(super) fn find(&self, name: &Name) -> Option<Rule> {
+        match name.number() {
+            Some(number) => self.0.get(number).copied().flatten(),
+            None => family_rule(name.as_str()),
         }
-        if !text.starts_with("x-") {
-            return None;
-        }
-        let family = FAMILIES.iter().find(|(family, _)| text.starts_with(family));
-        family.map(|(_, rule)| (name, *rule))
     }
+}
+
+fn rule_of(name: &str) -> Option<Rule> {
+    let listed = RULES.iter().find(|(listed, _)| *listed == name).map(|(_, rule)| *rule);
+    let agrees = || AGREES.contains(&name).then_some(Rule::Agrees);
+    listed.or_else(agrees).or_else(|| family_rule(name))
+}
+
+fn family_rule(name: &str) -> Option<Rule> {
+    if !name.starts_with("x-") {
+        return None;
+    }
+    FAMILIES.iter().find(|(family, _)| name.starts_with(family)).map(|(_, rule)| *rule)
 }
 
 /// Whether the operator may ask for a field to be left alone: not where forebay's answer to the
 /// question "who asks, how, for whom" would fall with it.
-pub fn may_be_kept(name: &HeaderName) -> bool {
+pub fn may_be_kept(name: &Name) -> bool {
     let name = name.as_str();
     if name.contains('_') || FAMILIES.iter().any(|(family, _)| name.starts_with(family)) {
         return false;
@@ -187,35 +188,29 @@ pub fn may_be_kept(name: &HeaderName) -> bool {
     }
 }
 
-fn bucket(name: &str) -> usize {
-    let bytes = name.as_bytes();
-    let at = |place: usize| usize::from(bytes.get(place).copied().unwrap_or_default());
-    (bytes.len() * 5 + at(0) * 3 + at(bytes.len() / 2) * 7 + at(bytes.len().wrapping_sub(1))) & 255
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn name(text: &str) -> Name {
+        Name::read(text.as_bytes()).unwrap()
+    }
+
     #[test]
-    fn every_listed_field_is_found_and_no_bucket_is_crowded() {
+    fn every_listed_field_is_known_and_has_its_rule() {
         let rules = Rules::new(&[]);
-        let find = |rules: &Rules, name: &'static str| {
-            rules.find(&HeaderName::from_static(name)).map(|(_, rule)| rule)
-        };
-        for (name, rule) in RULES {
-            assert_eq!(find(&rules, name), Some(*rule), "{name}");
-            assert_eq!(*name, name.to_ascii_lowercase());
+        let agreeing = AGREES.iter().map(|text| (text, &Rule::Agrees));
+        for (text, rule) in RULES.iter().map(|(text, rule)| (text, rule)).chain(agreeing) {
+            assert_eq!(rules.find(&name(text)), Some(*rule), "{text}");
+            assert!(KNOWN.contains(text), "{text} belongs to the known names");
         }
-        assert_eq!(find(&rules, "x-ms-client-principal-name"), Some(Rule::EasyAuth));
-        assert_eq!(find(&rules, "x-accel-redirect"), Some(Rule::Drop(FILES)));
-        assert_eq!(find(&rules, "accept"), None);
-        assert!(rules.buckets.iter().all(|bucket| bucket.len() <= 3));
+        assert_eq!(rules.find(&name("x-ms-client-principal-name")), Some(Rule::EasyAuth));
+        assert_eq!(rules.find(&name("x-accel-redirect")), Some(Rule::Drop(FILES)));
+        assert_eq!(rules.find(&name("accept")), None);
     }
 
     #[test]
     fn a_kept_field_is_left_alone_unless_it_carries_the_answer() {
-        let name = HeaderName::from_static;
         let rules = Rules::new(&[name("x-arr-clientcert")]);
         assert!(rules.find(&name("x-arr-clientcert")).is_none());
         assert!(may_be_kept(&name("x-original-url")));
