@@ -14,6 +14,7 @@
 pub mod proxy;
 pub mod code;
 pub mod coding;
+mod decimal;
 pub mod readiness;
 pub mod socket;
 pub mod tls;

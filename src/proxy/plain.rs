@@ -7,14 +7,15 @@
 //! sections as everything else that is done about a request. The guard has found the bytes sound, and
 //! what is sound has one reading; a test and a fuzz target hold it to hyper's.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::{Method, Uri, Version};
+use memchr::memmem::Finder;
 
 use super::Gateway;
-use super::fields::{Fields, Head, KNOWN, Name, Value, names};
-use super::guard::{Detour, Framing, Limits, Sound};
+use super::fields::{Fields, Head, KNOWN, Known, Name, Value};
+use super::guard::{Detour, Field, Framing, Limits, Sound};
 use crate::readiness::Phase;
 
 /// The most content of a plain request: what the intake keeps in memory.
@@ -40,17 +41,18 @@ pub enum Wanted {
 
 /// The length of the header section at the start of `bytes`, if it has come to its end.
 pub fn section(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, b"\r\n\r\n").map(|place| place + 4)
+    /// Preparing the search takes longer than it does.
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+    END.find(bytes).map(|place| place + END.needle().len())
 }
 
 /// Whether a whole header section is plain: of HTTP/1.1, its target a path, and without a field about
 /// its connection or about how its content comes; and not one that the guard would refuse.
 pub fn is_plain(section: &[u8], limits: Limits) -> bool {
     let mut is_usual = true;
-    let sound = Framing::judge(limits, section, |name, value| {
-        is_usual &= Name::find(name).is_none_or(|name| {
-            Bearing::of(&name) != Bearing::Connection || is_keep_alive(&name, value)
-        });
+    let sound = Framing::judge(limits, section, |field| {
+        let bearing = field.known.map_or(Bearing::Some, Bearing::of);
+        is_usual &= bearing != Bearing::Connection || is_keep_alive(field.known, field.value);
     });
     is_usual && sound.is_ok_and(|sound| length(&sound).is_some())
 }
@@ -59,13 +61,14 @@ pub fn is_plain(section: &[u8], limits: Limits) -> bool {
 pub fn read(section: &Bytes, limits: Limits, wanted: Wanted) -> Option<Plain> {
     let mut fields = Fields::with_capacity(if wanted == Wanted::All { ROOM } else { FEW });
     let mut is_usual = true;
-    let sound = Framing::judge(limits, section, |name, value| {
-        let Some(name) = Name::read(name) else { return is_usual = false };
-        match Bearing::of(&name) {
+    let sound = Framing::judge(limits, section, |Field { name, known, value }| {
+        match known.map_or(Bearing::Some, Bearing::of) {
             Bearing::None if wanted == Wanted::OfAsset => return,
-            Bearing::Connection if !is_keep_alive(&name, value) => return is_usual = false,
+            Bearing::Connection if !is_keep_alive(known, value) => return is_usual = false,
             Bearing::None | Bearing::Some | Bearing::Connection => {}
         }
+        let name = known.map(Name::known).or_else(|| Name::read(name));
+        let Some(name) = name else { return is_usual = false };
         let value = if value.is_empty() { Bytes::new() } else { section.slice_ref(value) };
         fields.append(name, Value::judged(value));
     });
@@ -105,9 +108,11 @@ fn length(sound: &Sound<'_>) -> Option<usize> {
     (is_path && !sound.line.is_http_1_0 && length <= CONTENT_LIMIT).then_some(length)
 }
 
+const CONNECTION: Known = Known::of("connection");
+
 /// What HTTP/1.1 does in any case.
-fn is_keep_alive(name: &Name, value: &[u8]) -> bool {
-    *name == names::CONNECTION && value.eq_ignore_ascii_case(b"keep-alive")
+fn is_keep_alive(name: Option<Known>, value: &[u8]) -> bool {
+    name == Some(CONNECTION) && value.eq_ignore_ascii_case(b"keep-alive")
 }
 
 /// What a field may change about the answer to a request for an asset, or about its log line.
@@ -122,8 +127,8 @@ enum Bearing {
 }
 
 impl Bearing {
-    fn of(name: &Name) -> Self {
-        name.number().and_then(|number| BEARINGS.get(number).copied()).unwrap_or(Self::Some)
+    fn of(name: Known) -> Self {
+        BEARINGS.get(name.number()).copied().unwrap_or(Self::Some)
     }
 
     const fn of_text(name: &str) -> Self {
@@ -174,6 +179,7 @@ const fn bearings() -> [Bearing; KNOWN.len()] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::fields::names;
 
     const LIMITS: Limits =
         Limits { header_bytes: 1000, header_count: 20, field_bytes: 200, request_line_bytes: 100 };

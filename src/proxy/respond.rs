@@ -36,7 +36,9 @@ impl Form {
     /// The form that a request's Accept field asks for.
     pub fn wanted(method: &Method, accept: Option<&Value>) -> Self {
         let accepts = |kind: &[u8]| {
-            accept.is_some_and(|value| memchr::memmem::find(value.as_bytes(), kind).is_some())
+            let accept = accept.map(Value::as_bytes).unwrap_or_default();
+            // A browser begins with it.
+            accept.starts_with(kind) || memchr::memmem::find(accept, kind).is_some()
         };
         if accepts(b"text/html") {
             let is_repeatable = matches!(*method, Method::GET | Method::HEAD);

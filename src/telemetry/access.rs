@@ -12,7 +12,9 @@ use http::{Method, Uri, Version};
 use tokio::time::Instant;
 
 use super::Format;
+use super::json::{number, stamp, string, word};
 use crate::code::Code;
+use crate::decimal::{address, socket_address};
 
 /// What is known about a request when its answer has ended.
 ///
@@ -157,21 +159,24 @@ impl Record {
 
     fn write_json(&self, out: &mut Vec<u8>) {
         let total = self.started.elapsed();
-        // Writing to a buffer in memory cannot fail.
-        write!(
-            out,
-            r#"{{"timestamp":"{}","level":"{}","message":"{}""#,
-            humantime::format_rfc3339_micros(SystemTime::now()),
-            self.level(),
-            if self.tunnel.is_some() { "tunnel ended" } else { "request" },
-        )
-        .unwrap_or_default();
+        out.extend_from_slice(br#"{"timestamp":""#);
+        stamp(out, SystemTime::now());
+        out.extend_from_slice(br#"","level":""#);
+        out.extend_from_slice(self.level().as_bytes());
+        out.extend_from_slice(match self.tunnel {
+            Some(_) => br#"","message":"tunnel ended","#.as_slice(),
+            None => br#"","message":"request","#,
+        });
         if let Some(client) = self.client {
-            write!(out, r#","client":"{client}""#).unwrap_or_default();
+            out.extend_from_slice(br#""client":""#);
+            address(out, client);
+            out.extend_from_slice(br#"","#);
         }
-        write!(out, r#","peer":"{}","#, self.peer).unwrap_or_default();
+        out.extend_from_slice(br#""peer":""#);
+        socket_address(out, self.peer);
+        out.extend_from_slice(br#"","#);
         if let Some(method) = &self.method {
-            write!(out, r#""method":"{method}","#).unwrap_or_default();
+            word(out, "method", method.as_str());
             string(out, "path", self.target.path().as_bytes());
         }
         for (name, value) in
@@ -181,16 +186,14 @@ impl Record {
                 string(out, name, value);
             }
         }
-        write!(
-            out,
-            r#""scheme":"{}","protocol":"{:?}","status":{},"bytes":{},"#,
-            self.scheme, self.version, self.status, self.bytes,
-        )
-        .unwrap_or_default();
+        word(out, "scheme", self.scheme);
+        word(out, "protocol", protocol(self.version));
+        number(out, "status", self.status.into());
+        number(out, "bytes", self.bytes);
         if let Some(code) = self.code {
             let meaning = code.meaning();
-            write!(out, r#""code":"{}","reason":"{}","#, meaning.id, meaning.reason)
-                .unwrap_or_default();
+            word(out, "code", meaning.id);
+            word(out, "reason", meaning.reason);
         }
         if let Some(cause) = &self.cause {
             string(out, "cause", cause.as_bytes());
@@ -198,41 +201,34 @@ impl Record {
         self.write_traits(out);
         if let Some(Tunnel { upgrade, received_bytes, ended_by }) = &self.tunnel {
             string(out, "upgrade", upgrade);
-            writeln!(
-                out,
-                r#""received_bytes":{received_bytes},"ended_by":"{ended_by}","total_us":{}}}"#,
-                total.as_micros()
-            )
-            .unwrap_or_default();
-            return;
+            number(out, "received_bytes", *received_bytes);
+            word(out, "ended_by", ended_by);
+        } else {
+            number(out, "queued_us", micros(self.times.queued));
+            number(out, "connect_us", micros(self.times.connect));
+            number(out, "first_byte_us", micros(self.times.first_byte));
         }
-        writeln!(
-            out,
-            r#""queued_us":{},"connect_us":{},"first_byte_us":{},"total_us":{}}}"#,
-            self.times.queued.as_micros(),
-            self.times.connect.as_micros(),
-            self.times.first_byte.as_micros(),
-            total.as_micros(),
-        )
-        .unwrap_or_default();
+        number(out, "total_us", micros(total));
+        out.pop(); // the comma behind the last member
+        out.extend_from_slice(b"}\n");
     }
 
     /// What is true of some requests only.
     fn write_traits(&self, out: &mut Vec<u8>) {
         if let Some(probe) = self.probe {
-            write!(out, r#""probe":"{probe}","#).unwrap_or_default();
+            word(out, "probe", probe);
         }
         if self.is_asset {
             out.extend_from_slice(br#""asset":true,"#);
         }
         if let Some(coding) = self.coding {
-            write!(out, r#""coding":"{coding}","#).unwrap_or_default();
+            word(out, "coding", coding);
         }
         if self.is_disputed {
             out.extend_from_slice(br#""disputed":true,"#);
         }
         if self.times.repeats > 0 {
-            write!(out, r#""repeats":{},"#, self.times.repeats).unwrap_or_default();
+            number(out, "repeats", self.times.repeats.into());
         }
     }
 
@@ -303,21 +299,18 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Writes a member with a comma behind it; what is not UTF-8 becomes U+FFFD.
-pub(super) fn string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":\"");
-    let is_plain =
-        value.iter().all(|&byte| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\');
-    if is_plain {
-        out.extend_from_slice(value);
-    } else {
-        let text = serde_json::Value::from(String::from_utf8_lossy(value)).to_string();
-        let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        out.extend_from_slice(inner.unwrap_or_default().as_bytes());
+/// In whole microseconds.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The protocol's name, as in the request line.
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
     }
-    out.extend_from_slice(b"\",");
 }
 
 /// Writes what a stranger sent so that it can neither end the line, nor look like another column,

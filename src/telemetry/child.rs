@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::time::SystemTime;
 
 use super::Format;
-use super::access::string;
+use super::json::string;
 
 /// How serious a record is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -8,6 +8,7 @@ mod cause;
 mod child;
 mod counters;
 mod histogram;
+mod json;
 mod output;
 mod tally;
 

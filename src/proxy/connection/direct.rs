@@ -3,7 +3,9 @@
 //! Owns: reading them from the socket, when a connection needs the parser or has ended.
 //! Must not know: which requests are plain, what is answered, how an answer is written.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -43,6 +45,12 @@ const BUFFER: usize = 8 * 1024;
 /// With this much room left a buffer is used on.
 const ENOUGH: usize = 2 * 1024;
 
+thread_local! {
+    /// What is left of the room that the last request of this thread was read into. Whoever reads next
+    /// takes it, so that a connection that waits holds none.
+    static STOCK: RefCell<BytesMut> = RefCell::default();
+}
+
 /// Serves a connection as long as its requests are plain.
 pub(super) async fn serve<S: Socket>(
     stream: S,
@@ -59,10 +67,9 @@ pub(super) async fn serve<S: Socket>(
     }
     loop {
         if line.held.is_empty() {
-            line.make_room(BUFFER);
             let read = tokio::select! {
                 biased;
-                read = line.stream.read_buf(&mut line.held) => read,
+                read = poll_fn(|cx| line.poll_next(cx)) => read,
                 () = idle(alarm.as_mut(), client) => return Turn::Parked(line.stream),
                 () = &mut draining => return Turn::Parser(line.stream, line.held, true),
             };
@@ -92,6 +99,19 @@ pub(super) async fn serve<S: Socket>(
 }
 
 impl<S: Socket> Line<S> {
+    /// Reads what comes between two requests. While nothing comes, no room is held for it.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.held.capacity() < ENOUGH {
+            self.held = STOCK.take();
+        }
+        self.make_room(ENOUGH);
+        let read = pin!(self.stream.read_buf(&mut self.held)).poll(cx);
+        if read.is_pending() {
+            STOCK.set(std::mem::take(&mut self.held));
+        }
+        read
+    }
+
     /// Reads a request, if it is plain and its content has come with it.
     async fn request(&mut self, section: &Bytes, client: &Client) -> Option<Plain<Bytes>> {
         let Plain { head, content: length } =
@@ -154,7 +174,7 @@ impl<S: Socket> Line<S> {
 
     /// Makes room for `wanted` bytes, unless there is enough.
     fn make_room(&mut self, wanted: usize) {
-        if self.held.capacity() - self.held.len() < wanted.min(ENOUGH) {
+        if self.held.capacity() - self.held.len() < wanted {
             self.held.reserve(BUFFER);
         }
     }

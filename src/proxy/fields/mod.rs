@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{Method, Uri, Version};
 
 pub(in crate::proxy) use name::KNOWN;
-pub use name::{Name, names};
+pub use name::{Known, Name, names};
 pub(in crate::proxy) use value::has_control;
 pub use value::{HasControl, Value};
 
@@ -47,38 +47,44 @@ impl From<Parts> for Head {
 }
 
 /// Fields in the order in which they came.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Fields(Vec<(Name, Value)>);
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    lines: Vec<(Name, Value)>,
+    /// The known names among them: most questions are for fields that are not there.
+    present: Numbers,
+    /// Those of them that come more than once.
+    repeated: Numbers,
+}
 
 impl Fields {
     /// Without a field.
-    pub const fn new() -> Self {
-        Self(Vec::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Without a field, with room for so many.
     pub fn with_capacity(count: usize) -> Self {
-        Self(Vec::with_capacity(count))
+        Self { lines: Vec::with_capacity(count), ..Self::default() }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.lines.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lines.is_empty()
     }
 
     /// All of them, in their order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Name, &Value)> {
-        self.0.iter().map(|(name, value)| (name, value))
+        self.lines.iter().map(|(name, value)| (name, value))
     }
 
     /// The first value of a field.
     pub fn get(&self, name: &Name) -> Option<&Value> {
-        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+        self.place(name).and_then(|place| self.lines.get(place)).map(|(_, value)| value)
     }
 
     /// All values of a field, in their order.
@@ -86,49 +92,112 @@ impl Fields {
         &'a self,
         name: &Name,
     ) -> impl DoubleEndedIterator<Item = &'a Value> + use<'a> {
+        let lines = if self.contains(name) { self.lines.as_slice() } else { &[] };
         let name = name.clone();
-        self.0.iter().filter(move |(own, _)| *own == name).map(|(_, value)| value)
+        lines.iter().filter(move |(own, _)| *own == name).map(|(_, value)| value)
     }
 
     /// Whether there is such a field.
     pub fn contains(&self, name: &Name) -> bool {
-        self.get(name).is_some()
+        match name.number() {
+            Some(number) => self.present.contains(number),
+            None => self.place(name).is_some(),
+        }
+    }
+
+    /// Whether a field has this value and no other.
+    pub fn is_exactly(&self, name: &Name, value: &Value) -> bool {
+        self.get(name) == Some(value) && !self.is_repeated(name)
     }
 
     /// Adds a field behind all others.
     pub fn append(&mut self, name: Name, value: Value) {
-        self.0.push((name, value));
+        if let Some(number) = name.number()
+            && !self.present.insert(number)
+        {
+            self.repeated.insert(number);
+        }
+        self.lines.push((name, value));
     }
 
     /// Gives a field one value, in the place of its first one.
     pub fn insert(&mut self, name: Name, value: Value) {
-        let Some(place) = self.0.iter().position(|(own, _)| *own == name) else {
-            return self.append(name, value);
-        };
-        let mut others = false;
-        if let Some(rest) = self.0.get_mut(place..)
-            && let Some(((_, first), rest)) = rest.split_first_mut()
-        {
-            *first = value;
-            others = rest.iter().any(|(own, _)| *own == name);
-        }
-        if others {
+        let Some(place) = self.place(&name) else { return self.append(name, value) };
+        if self.is_repeated(&name) {
             let mut at = 0;
-            self.0.retain(|(own, _)| {
+            self.lines.retain(|(own, _)| {
                 at += 1;
                 at == place + 1 || *own != name
             });
+        }
+        if let Some(number) = name.number() {
+            self.repeated.remove(number);
+        }
+        if let Some((_, own)) = self.lines.get_mut(place) {
+            *own = value;
         }
     }
 
     /// Removes a field with all its values.
     pub fn remove(&mut self, name: &Name) {
-        self.0.retain(|(own, _)| own != name);
+        let Some(place) = self.place(name) else { return };
+        if self.is_repeated(name) {
+            self.lines.retain(|(own, _)| own != name);
+        } else {
+            self.lines.remove(place);
+        }
+        if let Some(number) = name.number() {
+            self.present.remove(number);
+            self.repeated.remove(number);
+        }
     }
 
-    /// Keeps the fields of which `is_kept` says so.
-    pub fn retain(&mut self, mut is_kept: impl FnMut(&Name, &Value) -> bool) {
-        self.0.retain(|(name, value)| is_kept(name, value));
+    fn place(&self, name: &Name) -> Option<usize> {
+        match name.number() {
+            Some(number) if !self.present.contains(number) => None,
+            _ => self.lines.iter().position(|(own, _)| own == name),
+        }
+    }
+
+    /// Whether a field comes more than once.
+    fn is_repeated(&self, name: &Name) -> bool {
+        match name.number() {
+            Some(number) => self.repeated.contains(number),
+            None => self.lines.iter().filter(|(own, _)| own == name).nth(1).is_some(),
+        }
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.lines == other.lines
+    }
+}
+
+impl Eq for Fields {}
+
+/// A set of numbers of known names.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers([u64; KNOWN.len().div_ceil(64)]);
+
+impl Numbers {
+    fn contains(&self, number: usize) -> bool {
+        self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    /// Returns whether it is new.
+    fn insert(&mut self, number: usize) -> bool {
+        let is_new = !self.contains(number);
+        if let Some(word) = self.0.get_mut(number / 64) {
+            *word |= 1 << (number % 64);
+        }
+        is_new
+    }
+
+    fn remove(&mut self, number: usize) {
+        if let Some(word) = self.0.get_mut(number / 64) {
+            *word &= !(1 << (number % 64));
+        }
     }
 }
 
@@ -167,6 +236,24 @@ mod tests {
         assert_eq!(texts(&fields), ["cookie=e", "host=b", "x=d", "accept=f"]);
         fields.remove(&names::COOKIE);
         assert_eq!(texts(&fields), ["host=b", "x=d", "accept=f"]);
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_is_not_exactly_one() {
+        for name in ["host", "x-own"] {
+            let mut fields = fields(&[(name, "a"), (name, "a"), ("cookie", "b")]);
+            let name = Name::read(name.as_bytes()).unwrap();
+            let value = Value::from_static("a");
+            assert!(!fields.is_exactly(&name, &value), "{name}");
+            fields.insert(name.clone(), value.clone());
+            assert!(fields.is_exactly(&name, &value), "{name}");
+            fields.append(name.clone(), value.clone());
+            assert!(!fields.is_exactly(&name, &value), "{name}");
+            fields.remove(&name);
+            assert!(!fields.contains(&name) && !fields.is_exactly(&name, &value), "{name}");
+            fields.append(name.clone(), value.clone());
+            assert!(fields.is_exactly(&name, &value), "{name}");
+        }
     }
 
     #[test]

@@ -5,64 +5,49 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::HeaderName;
 
-/// The name of a field, in lower case.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Name(Repr);
+/// A name that is known beforehand: its place in [`KNOWN`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Known(u8);
 
-/// A name that is known is never kept as another one.
-#[derive(Clone, Eq, PartialEq)]
-enum Repr {
-    /// Its place in [`KNOWN`].
-    Known(u8),
-    Other(Bytes),
-}
-
-impl Name {
-    /// Reads a name in any case; nothing if it is no token (RFC 9110 §5.6.2).
-    pub fn read(name: &[u8]) -> Option<Self> {
-        Self::find(name).or_else(|| {
-            let name = HeaderName::from_bytes(name).ok()?;
-            Some(Self(Repr::Other(Bytes::copy_from_slice(name.as_str().as_bytes()))))
-        })
-    }
-
+impl Known {
     /// Finds a known name in any case.
     pub fn find(name: &[u8]) -> Option<Self> {
         let sign = Sign::of(name)?;
         let mut place = sign.place();
-        // Every probe ends: most places are free.
+        // Every search ends: most places are free.
         loop {
             let number = PLACES.get(place % ROOM).copied().filter(|number| *number != FREE)?;
             if SIGNS.get(usize::from(number)) == Some(&sign) {
-                return Some(Self(Repr::Known(number)));
+                return Some(Self(number));
             }
             place += 1;
         }
     }
 
-    /// The place of a known name among all of them.
-    pub(in crate::proxy) fn number(&self) -> Option<usize> {
-        match self.0 {
-            Repr::Known(number) => Some(usize::from(number)),
-            Repr::Other(_) => None,
-        }
+    /// Its place among all known names.
+    pub(in crate::proxy) fn number(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The same name as `http` keeps it.
+    pub(in crate::proxy) fn to_http(self) -> Option<HeaderName> {
+        static ALL: LazyLock<Vec<HeaderName>> =
+            LazyLock::new(|| KNOWN.iter().map(|text| HeaderName::from_static(text)).collect());
+        ALL.get(self.number()).cloned()
     }
 
     /// The text, in lower case.
-    pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Repr::Known(number) => KNOWN.get(usize::from(*number)).copied().unwrap_or_default(),
-            // It is a token.
-            Repr::Other(name) => std::str::from_utf8(name).unwrap_or_default(),
-        }
+    pub fn as_str(self) -> &'static str {
+        KNOWN.get(self.number()).copied().unwrap_or_default()
     }
 
-    /// A known name.
-    const fn known(name: &str) -> Self {
+    /// The name with this text, as a constant; the compiler refuses one that is not known.
+    pub(in crate::proxy) const fn of(name: &str) -> Self {
         let mut number = 0;
         #[expect(
             clippy::indexing_slicing,
@@ -72,14 +57,64 @@ impl Name {
             number += 1;
         }
         #[expect(clippy::cast_possible_truncation, reason = "there are fewer")]
-        Self(Repr::Known(number as u8))
+        Self(number as u8)
+    }
+}
+
+/// The name of a field, in lower case.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Name(Repr);
+
+/// A name that is known is never kept as another one.
+#[derive(Clone, Eq, PartialEq)]
+enum Repr {
+    Known(Known),
+    Other(Bytes),
+}
+
+impl Name {
+    /// A known name.
+    pub const fn known(known: Known) -> Self {
+        Self(Repr::Known(known))
+    }
+
+    /// Reads a name in any case; nothing if it is no token (RFC 9110 §5.6.2).
+    pub fn read(name: &[u8]) -> Option<Self> {
+        if let Some(known) = Known::find(name) {
+            return Some(Self::known(known));
+        }
+        let name = HeaderName::from_bytes(name).ok()?;
+        Some(Self(Repr::Other(Bytes::copy_from_slice(name.as_str().as_bytes()))))
+    }
+
+    /// The known name that it is, if it is one.
+    pub fn to_known(&self) -> Option<Known> {
+        match self.0 {
+            Repr::Known(known) => Some(known),
+            Repr::Other(_) => None,
+        }
+    }
+
+    /// The place of a known name among all of them.
+    pub(in crate::proxy) fn number(&self) -> Option<usize> {
+        self.to_known().map(Known::number)
+    }
+
+    /// The text, in lower case.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Known(known) => known.as_str(),
+            // It is a token.
+            Repr::Other(name) => std::str::from_utf8(name).unwrap_or_default(),
+        }
     }
 }
 
 impl From<&HeaderName> for Name {
     fn from(name: &HeaderName) -> Self {
         let name = name.as_str().as_bytes();
-        Self::find(name).unwrap_or_else(|| Self(Repr::Other(Bytes::copy_from_slice(name))))
+        Known::find(name)
+            .map_or_else(|| Self(Repr::Other(Bytes::copy_from_slice(name))), Self::known)
     }
 }
 
@@ -219,10 +254,10 @@ macro_rules! known {
 
         /// The names of known fields.
         pub mod names {
-            use super::Name;
+            use super::{Known, Name};
             $(
                 #[doc = concat!("`", $text, "`")]
-                pub const $constant: Name = Name::known($text);
+                pub const $constant: Name = Name::known(Known::of($text));
             )*
         }
     };
@@ -235,8 +270,11 @@ known! {
     ACCEPT_CHARSET "accept-charset"
     ACCEPT_ENCODING "accept-encoding"
     ACCEPT_LANGUAGE "accept-language"
+    ACCEPT_RANGES "accept-ranges"
     ACCESS_CONTROL_REQUEST_HEADERS "access-control-request-headers"
     ACCESS_CONTROL_REQUEST_METHOD "access-control-request-method"
+    AGE "age"
+    ALLOW "allow"
     AUTHORIZATION "authorization"
     CACHE_CONTROL "cache-control"
     CDN_LOOP "cdn-loop"
@@ -246,13 +284,19 @@ known! {
     CONNECTION "connection"
     CONTENT_DISPOSITION "content-disposition"
     CONTENT_ENCODING "content-encoding"
+    CONTENT_LANGUAGE "content-language"
     CONTENT_LENGTH "content-length"
     CONTENT_RANGE "content-range"
+    CONTENT_SECURITY_POLICY "content-security-policy"
     CONTENT_TYPE "content-type"
     COOKIE "cookie"
+    CROSS_ORIGIN_OPENER_POLICY "cross-origin-opener-policy"
+    DATE "date"
     DISGUISED_HOST "disguised-host"
     DNT "dnt"
+    ETAG "etag"
     EXPECT "expect"
+    EXPIRES "expires"
     FASTLY_CLIENT_IP "fastly-client-ip"
     FORWARDED "forwarded"
     FORWARDED_FOR "forwarded-for"
@@ -265,9 +309,13 @@ known! {
     IF_RANGE "if-range"
     IF_UNMODIFIED_SINCE "if-unmodified-since"
     KEEP_ALIVE "keep-alive"
+    LAST_MODIFIED "last-modified"
+    LINK "link"
+    LOCATION "location"
     MAX_FORWARDS "max-forwards"
     ORIGIN "origin"
     PATH_INFO "path-info"
+    PERMISSIONS_POLICY "permissions-policy"
     PRAGMA "pragma"
     PRIORITY "priority"
     PROXY "proxy"
@@ -276,7 +324,9 @@ known! {
     PROXY_CONNECTION "proxy-connection"
     RANGE "range"
     REFERER "referer"
+    REFERRER_POLICY "referrer-policy"
     REMOTE_USER "remote-user"
+    RETRY_AFTER "retry-after"
     SCRIPT_NAME "script-name"
     SEC_CH_UA "sec-ch-ua"
     SEC_CH_UA_MOBILE "sec-ch-ua-mobile"
@@ -290,6 +340,9 @@ known! {
     SEC_WEBSOCKET_KEY "sec-websocket-key"
     SEC_WEBSOCKET_PROTOCOL "sec-websocket-protocol"
     SEC_WEBSOCKET_VERSION "sec-websocket-version"
+    SERVER "server"
+    SET_COOKIE "set-cookie"
+    STRICT_TRANSPORT_SECURITY "strict-transport-security"
     STRIPE_SIGNATURE "stripe-signature"
     TE "te"
     TRACEPARENT "traceparent"
@@ -300,8 +353,10 @@ known! {
     UPGRADE "upgrade"
     UPGRADE_INSECURE_REQUESTS "upgrade-insecure-requests"
     USER_AGENT "user-agent"
+    VARY "vary"
     VIA "via"
     WAS_DEFAULT_HOSTNAME "was-default-hostname"
+    X_ACCEL_BUFFERING "x-accel-buffering"
     X_APPGW_TRACE_ID "x-appgw-trace-id"
     X_APPSERVICE_PROTO "x-appservice-proto"
     X_ARR_CLIENTCERT "x-arr-clientcert"
@@ -315,8 +370,9 @@ known! {
     X_CLIENT_IP "x-client-ip"
     X_CLIENT_PORT "x-client-port"
     X_CLUSTER_CLIENT_IP "x-cluster-client-ip"
-    X_CSRF_TOKEN "x-csrf-token"
+    X_CONTENT_TYPE_OPTIONS "x-content-type-options"
     X_CSRFTOKEN "x-csrftoken"
+    X_CSRF_TOKEN "x-csrf-token"
     X_ENVOY_EXTERNAL_ADDRESS "x-envoy-external-address"
     X_FD_HEALTHPROBE "x-fd-healthprobe"
     X_FORWARDED "x-forwarded"
@@ -332,10 +388,11 @@ known! {
     X_FORWARDED_SERVER "x-forwarded-server"
     X_FORWARDED_SSL "x-forwarded-ssl"
     X_FORWARDED_TLSVERSION "x-forwarded-tlsversion"
+    X_FRAME_OPTIONS "x-frame-options"
     X_LIGHTTPD_SEND_FILE "x-lighttpd-send-file"
     X_MS_AUTH_TOKEN "x-ms-auth-token"
-    X_MS_CLIENT_PRINCIPAL "x-ms-client-principal"
     X_MS_CLIENT_DISPLAY_NAME "x-ms-client-display-name"
+    X_MS_CLIENT_PRINCIPAL "x-ms-client-principal"
     X_ORIGINAL_FOR "x-original-for"
     X_ORIGINAL_FORWARDED_FOR "x-original-forwarded-for"
     X_ORIGINAL_HOST "x-original-host"
@@ -344,8 +401,8 @@ known! {
     X_ORIGINAL_URL "x-original-url"
     X_REAL_IP "x-real-ip"
     X_REMOTE_USER "x-remote-user"
-    X_REQUEST_ID "x-request-id"
     X_REQUESTED_WITH "x-requested-with"
+    X_REQUEST_ID "x-request-id"
     X_REWRITE_URL "x-rewrite-url"
     X_SCHEME "x-scheme"
     X_SITE_DEPLOYMENT_ID "x-site-deployment-id"
@@ -364,8 +421,8 @@ mod tests {
         assert!(KNOWN.len() < usize::from(FREE));
         for (number, text) in KNOWN.iter().enumerate() {
             for text in [(*text).to_owned(), text.to_uppercase()] {
-                let name = Name::find(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
-                assert_eq!((name.number(), name.as_str()), (Some(number), KNOWN[number]));
+                let name = Known::find(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
+                assert_eq!((name.number(), name.as_str()), (number, KNOWN[number]));
             }
         }
         assert_eq!(Name::read(b"X-Forwarded-For"), Some(names::X_FORWARDED_FOR));

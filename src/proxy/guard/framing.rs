@@ -8,7 +8,7 @@
 
 use super::Refusal;
 use super::grammar::{Field, RequestLine, decimal, split_field, split_request_line};
-use crate::proxy::fields::has_control;
+use crate::proxy::fields::{Known, has_control};
 
 /// How large a header section may be. Every number is the most that is allowed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -103,8 +103,8 @@ impl Framing {
         self.place == Place::Head || (self.place == Place::Boundary && !self.partial.is_empty())
     }
 
-    /// Judges a whole header section by the rules of [`Framing::scan`], and tells `field` of each
-    /// field: its name, and its value without the white space around it.
+    /// Judges a whole header section by the rules of [`Framing::scan`], and gives `read` each field
+    /// without the white space around its value.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Framing {
     pub fn judge<'a>(
         limits: Limits,
         section: &'a [u8],
-        mut field: impl FnMut(&'a [u8], &'a [u8]),
+        mut read: impl FnMut(Field<'a>),
     ) -> Result<Sound<'a>, Refusal> {
         let mut framing = Self::new(limits);
         let (text, mut rest) = framing.whole_line(section)?;
@@ -122,7 +122,7 @@ impl Framing {
             let (text, after) = framing.whole_line(rest)?;
             rest = after;
             match framing.field(text)? {
-                Some((name, value)) => field(name, value.trim_ascii()),
+                Some(field) => read(Field { value: field.value.trim_ascii(), ..field }),
                 None => break,
             }
         }
@@ -281,29 +281,31 @@ impl Framing {
         if text.is_empty() {
             return Ok(None);
         }
-        let (name, value) = split_field(text)?;
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
+        let field = split_field(text)?;
+        match field.known {
+            Some(known) if known == HOST => {
                 self.head.hosts += 1;
                 if self.head.hosts > 1 {
                     return Err(Refusal::DuplicateHost);
                 }
             }
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            Some(known) if known == CONTENT_LENGTH => {
                 if self.head.length.is_some() {
                     return Err(Refusal::DuplicateLength);
                 }
-                self.head.length = Some(decimal(value.trim_ascii()).ok_or(Refusal::BadLength)?);
+                let length = decimal(field.value.trim_ascii()).ok_or(Refusal::BadLength)?;
+                self.head.length = Some(length);
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                if self.head.is_chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            Some(known) if known == TRANSFER_ENCODING => {
+                let coding = field.value.trim_ascii();
+                if self.head.is_chunked || !coding.eq_ignore_ascii_case(b"chunked") {
                     return Err(Refusal::BadTransferEncoding);
                 }
                 self.head.is_chunked = true;
             }
             _ => {}
         }
-        Ok(Some((name, value)))
+        Ok(Some(field))
     }
 
     fn count(&mut self, text: &[u8]) -> Result<(), Refusal> {
@@ -384,6 +386,11 @@ const BESIDE_CONTENT: usize = 16 * 1024 - 1;
 
 /// The most bytes in a chunk's size line, its extension included: nobody sends extensions.
 const CHUNK_LINE_LIMIT: usize = 256;
+
+// The fields that say where a request ends.
+const HOST: Known = Known::of("host");
+const CONTENT_LENGTH: Known = Known::of("content-length");
+const TRANSFER_ENCODING: Known = Known::of("transfer-encoding");
 
 #[cfg(test)]
 mod tests {

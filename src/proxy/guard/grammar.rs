@@ -4,7 +4,7 @@
 //! Must not know: where in a request they stand, limits.
 
 use super::Refusal;
-use crate::proxy::fields::has_control;
+use crate::proxy::fields::{Known, has_control};
 
 /// A request line in its parts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,18 +37,35 @@ pub(super) fn split_request_line(text: &[u8]) -> Result<RequestLine<'_>, Refusal
     Ok(RequestLine { method, target, is_http_1_0 })
 }
 
-/// A field line in its parts: its name and what is behind the colon.
-pub(super) type Field<'a> = (&'a [u8], &'a [u8]);
+/// A field line in its parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// Its name as it came, a token.
+    pub name: &'a [u8],
+    /// Its name, if that is known beforehand.
+    pub known: Option<Known>,
+    /// What is behind the colon, without control characters.
+    pub value: &'a [u8],
+}
 
 /// Splits a field line into its parts.
 pub(super) fn split_field(text: &[u8]) -> Result<Field<'_>, Refusal> {
-    let (name, rest) = split_token(text);
-    let value = match (name, rest) {
-        ([], [b' ' | b'\t', ..]) => return Err(Refusal::FoldedField),
-        ([_, ..], [b':', value @ ..]) => value,
-        _ => return Err(Refusal::BadField),
+    let field = match split_known(text) {
+        Some(field) => field,
+        None => match split_token(text) {
+            ([], [b' ' | b'\t', ..]) => return Err(Refusal::FoldedField),
+            (name @ [_, ..], [b':', value @ ..]) => Field { name, known: None, value },
+            _ => return Err(Refusal::BadField),
+        },
     };
-    if has_control(value) { Err(Refusal::BadField) } else { Ok((name, value)) }
+    if has_control(field.value) { Err(Refusal::BadField) } else { Ok(field) }
+}
+
+/// Splits a field line whose name is known, and so a token.
+fn split_known(text: &[u8]) -> Option<Field<'_>> {
+    let colon = memchr::memchr(b':', text)?;
+    let (name, value) = (text.get(..colon)?, text.get(colon + 1..)?);
+    Known::find(name).map(|known| Field { name, known: Some(known), value })
 }
 
 /// Splits off the longest token at the start.

@@ -3,14 +3,13 @@
 //! Owns: the edits.
 //! Must not know: why anything was decided.
 
-use std::fmt::Write as _;
-
 use super::Forwarded;
 use super::address::{self, Hop};
 use super::client::Client;
 use super::evidence::Evidence;
 use super::journal::{Change, Journal};
 use super::rules::NOBODY;
+use crate::decimal;
 use crate::proxy::fields::{Fields, Name, Value, names};
 
 /// Writes the client's address into `X-Forwarded-For` and every field that must agree.
@@ -21,23 +20,26 @@ pub(super) fn write_client(
     evidence: &Evidence,
     journal: &mut Journal,
 ) {
-    let mut text = String::with_capacity(40);
-    // Writing to a string cannot fail.
-    write!(text, "{}", client.address).unwrap_or_default();
-    let Ok(bare) = Value::read(text.clone()) else { return };
+    let mut text = Vec::with_capacity(40);
+    decimal::address(&mut text, client.address);
+    let mut chain = None;
     if forwarded == Forwarded::Chain {
         let trusted: Vec<_> = address::nearest_first(fields.get_all(&names::X_FORWARDED_FOR))
             .take(client.depth.saturating_sub(1))
             .filter_map(Hop::address)
             .collect();
+        let mut text = text.clone();
         for hop in trusted.iter().rev() {
-            write!(text, ", {hop}").unwrap_or_default();
+            text.extend_from_slice(b", ");
+            decimal::address(&mut text, *hop);
         }
+        chain = Some(Value::judged(text.into()));
     }
+    let bare = Value::judged(text.into());
     for name in &evidence.agreeing {
         write(fields, name.clone(), bare.clone(), "it agrees with the client", journal);
     }
-    let Ok(chain) = Value::read(text) else { return };
+    let chain = chain.unwrap_or(bare);
     write(fields, names::X_FORWARDED_FOR, chain, "the client as the trusted hops name it", journal);
 }
 
@@ -129,11 +131,7 @@ pub(super) fn write(
     why: &'static str,
     journal: &mut Journal,
 ) {
-    let is_so_already = {
-        let mut present = fields.get_all(&name);
-        present.next() == Some(&value) && present.next().is_none()
-    };
-    if is_so_already {
+    if fields.is_exactly(&name, &value) {
         return;
     }
     journal.note(|| Change {

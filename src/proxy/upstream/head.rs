@@ -13,7 +13,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::proxy::fields;
+use crate::proxy::fields::{self, Known};
 
 /// How long content is, or how its end is marked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -123,13 +123,18 @@ fn read_one(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head>, BadH
     let start = buffer.as_ptr() as usize;
     let mut places = Vec::with_capacity(response.headers.len());
     for field in &*response.headers {
-        let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| BadHead::Malformed(httparse::Error::HeaderName))?;
+        let name = read_name(field.name.as_bytes())
+            .ok_or(BadHead::Malformed(httparse::Error::HeaderName))?;
         let value = field.value.as_ptr() as usize - start;
         places.push((name, value..value + field.value.len()));
     }
     let text = buffer.split_to(length).freeze();
     Fields::read(&text, places)?.finish(status, is_http_1_0, method).map(Some)
+}
+
+fn read_name(name: &[u8]) -> Option<HeaderName> {
+    let known = Known::find(name).and_then(Known::to_http);
+    known.or_else(|| HeaderName::from_bytes(name).ok())
 }
 
 /// The fields of an answer, sorted into those that go on and those that end here (RFC 9110 §7.6.1).
