@@ -21,6 +21,7 @@ mod supervise;
 mod supervised_end;
 mod release;
 mod upstream;
+mod plain;
 mod buffering;
 mod spool;
 mod queue;

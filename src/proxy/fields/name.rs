@@ -171,7 +171,6 @@ impl Sign {
         Some(Self { words, length })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "it is what remains of a shift")]
     const fn place(self) -> usize {
         let [first, second, _, last] = self.words;
         let mixed = first ^ second.rotate_left(17) ^ last.rotate_left(31) ^ self.length as u64;

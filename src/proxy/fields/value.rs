@@ -69,18 +69,15 @@ pub(in crate::proxy) fn has_control(bytes: &[u8]) -> bool {
             *found |= u8::from(byte < 0x20) & u8::from(byte != b'\t') | u8::from(byte == 0x7f);
         }
     };
-    match bytes.last_chunk::<16>() {
-        Some(last) => {
-            bytes.as_chunks::<16>().0.iter().for_each(&mut look);
-            look(last);
+    if let Some(last) = bytes.last_chunk::<16>() {
+        bytes.as_chunks::<16>().0.iter().for_each(&mut look);
+        look(last);
+    } else {
+        let mut few = [b' '; 16];
+        for (place, &byte) in few.iter_mut().zip(bytes) {
+            *place = byte;
         }
-        None => {
-            let mut few = [b' '; 16];
-            for (place, &byte) in few.iter_mut().zip(bytes) {
-                *place = byte;
-            }
-            look(&few);
-        }
+        look(&few);
     }
     found != [0; 16]
 }

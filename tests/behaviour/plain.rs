@@ -1,0 +1,158 @@
+//! Plain requests, which are read and answered without hyper: nobody can tell.
+
+use crate::support::{Answer, Application, Forebay, Visit, Wire};
+
+/// What an application answers to each path.
+fn answer(path: &str) -> &'static str {
+    match path {
+        "/sized" => {
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nSet-Cookie: a=b\r\nSet-Cookie: c\r\n\r\nhello"
+        }
+        "/empty" => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "/chunked" => {
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n\
+             5\r\nhello\r\n6\r\n world\r\n0\r\nX: y\r\n\r\n"
+        }
+        "/until-close" => "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello",
+        "/none" => "HTTP/1.1 204 No Content\r\nX-Own: a\r\n\r\n",
+        "/known" => "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n",
+        "/strange" => "HTTP/1.1 299 As I Like It\r\nContent-Length: 1\r\nX-\u{e4}: b\r\n\r\na",
+        "/early" => {
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        }
+        "/broken" => "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
+        _ => {
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nDate: Sat, 28 Nov 2026 12:00:00 GMT\r\n\r\ngone"
+        }
+    }
+}
+
+fn play(visit: &mut Visit) {
+    while let Some((head, _)) = visit.request() {
+        let path = head.split(' ').nth(1).unwrap().to_owned();
+        visit.send(answer(&path));
+        if ["/until-close", "/broken"].contains(&path.as_str()) {
+            return;
+        }
+    }
+}
+
+/// What a client gets, without the order of fields with different names, which means nothing.
+fn described(answer: Answer) -> (u16, Vec<(String, String)>, Vec<u8>) {
+    let mut fields = answer.fields;
+    fields.retain(|(name, value)| name != "date" || value.starts_with("Sat, 28 Nov 2026 12:00"));
+    fields.sort();
+    (answer.status, fields, answer.content)
+}
+
+const PATHS: [&str; 10] = [
+    "/sized",
+    "/empty",
+    "/chunked",
+    "/none",
+    "/known",
+    "/strange",
+    "/early",
+    "/gone?a=b",
+    "/until-close",
+    "/broken",
+];
+
+/// Sends every request on one connection, as long as that lasts; with what every request says.
+fn exchange_all(says: &str) -> (Vec<String>, Vec<String>) {
+    let application = Application::playing(play);
+    let forebay = Forebay::before(&application);
+    let mut wire = forebay.connect();
+    let mut answers = Vec::new();
+    for path in PATHS {
+        for (line, content) in [("GET", ""), ("HEAD", ""), ("POST", "a=b"), ("DELETE", "")] {
+            let is_head = line == "HEAD";
+            if is_head && path == "/broken" {
+                continue; // it would not be broken
+            }
+            let length = if content.is_empty() {
+                String::new()
+            } else {
+                format!("Content-Length: {}\r\n", content.len())
+            };
+            wire.send(format!(
+                "{line} {path} HTTP/1.1\r\nHost: www.example.com\r\nX-Own: \t a \r\n{says}\
+                 Cookie: a=b\r\nX-Empty:\r\n{length}Connection: keep-alive\r\n\r\n{content}"
+            ));
+            let answer = if is_head { wire.head() } else { wire.answer() };
+            let is_whole = answer.is_whole;
+            answers.push(format!("{line} {path}: {:?} {is_whole}", described(answer)));
+            if !is_whole {
+                wire = forebay.connect();
+            }
+        }
+    }
+    (answers, application.heard_text())
+}
+
+#[test]
+fn neither_the_client_nor_the_application_can_tell() {
+    // What concerns trailers is not plain, and ends at forebay.
+    let (plain, heard_plain) = exchange_all("");
+    let (parsed, heard_parsed) = exchange_all("TE: trailers\r\n");
+    for (plain, parsed) in plain.iter().zip(&parsed) {
+        assert_eq!(plain, parsed);
+    }
+    assert_eq!(plain.len(), parsed.len());
+    assert_eq!(heard_plain, heard_parsed);
+}
+
+#[test]
+fn requests_that_come_together_are_answered_in_their_order() {
+    let application = Application::playing(play);
+    let forebay = Forebay::before(&application);
+    let mut wire = forebay.connect();
+    let request = |line: &str, rest: &str| format!("{line} HTTP/1.1\r\nHost: a\r\n{rest}");
+    wire.send(
+        request("GET /sized", "\r\n")
+            + &request("POST /none", "Content-Length: 3\r\n\r\nabc")
+            + &request("GET /chunked", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+            + &request("GET /sized", "\r\n"),
+    );
+    let statuses: Vec<_> = (0..4).map(|_| wire.answer().status).collect();
+    assert_eq!(statuses, [200, 204, 200, 200]);
+}
+
+#[test]
+fn content_may_come_later_or_in_pieces() {
+    let application = Application::playing(|visit| {
+        while let Some((_, content)) = visit.request() {
+            let length = content.len();
+            visit.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"));
+            visit.send(content);
+        }
+    });
+    let forebay = Forebay::before(&application);
+    let mut wire = forebay.connect();
+    for length in [1, 100, 8192, 65_536, 65_537, 300_000] {
+        let content: Vec<u8> = (0..=250).cycle().take(length).collect();
+        let head =
+            format!("POST /{length} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        let request = [head.as_bytes(), &content].concat();
+        for cut in [0, head.len() - 1, head.len(), head.len() + length / 2] {
+            wire.send(&request[..cut]);
+            Visit::pause();
+            wire.send(&request[cut..]);
+            assert!(wire.answer().content == content, "{length} bytes, cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_ends_a_connection_that_began_plain() {
+    let application = Application::playing(play);
+    let forebay = Forebay::before(&application);
+    let mut wire: Wire = forebay.connect();
+    wire.send(
+        "GET /sized HTTP/1.1\r\nHost: a\r\n\r\nGET /sized HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n",
+    );
+    assert_eq!(wire.answer().status, 200);
+    let refused = wire.answer();
+    assert_eq!((refused.status, refused.code()), (400, Some("FB-10")));
+    assert_eq!(application.heard().len(), 1);
+}
