@@ -7,6 +7,7 @@
 //! dozen fields, which the guard has judged and hardly anybody looks up: a list that points into what
 //! was read costs a sixth (`benches/README.md`).
 
+mod known;
 mod name;
 mod value;
 
@@ -14,8 +15,9 @@ use bytes::BytesMut;
 use http::request::Parts;
 use http::{Method, Uri, Version};
 
-pub(in crate::proxy) use name::KNOWN;
-pub use name::{Known, Name, names};
+pub(in crate::proxy) use known::KNOWN;
+pub use known::{Known, names};
+pub use name::Name;
 pub(in crate::proxy) use value::has_control;
 pub use value::{HasControl, Value};
 
