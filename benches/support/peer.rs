@@ -114,7 +114,7 @@ impl Bench {
             files,
             crowd,
             directory,
-            forebay: options.forebay.clone(),
+            forebay: options.choice.forebay.clone(),
         })
     }
 

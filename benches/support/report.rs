@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::machine::Machine;
 use super::numbers::{least, median, number};
 use super::peer::Bench;
 use super::rounds::{Measured, Sample};
@@ -99,27 +98,6 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Writes every number to a file.
-pub(crate) fn write_json(
-    path: &Path,
-    machine: &Machine,
-    results: &[Measured],
-    standings: &[Standing],
-    launcher_ms: f64,
-) -> Result<(), Failure> {
-    let all = json!({
-        "processor": machine.processor,
-        "cores": machine.cores,
-        "commit": machine.commit,
-        "command": machine.command,
-        "load_before": machine.load,
-        "cases": results.iter().map(case_json).collect::<Vec<_>>(),
-        "launcher_ms": launcher_ms,
-        "standing": standings.iter().map(standing_json).collect::<Vec<_>>(),
-    });
-    write_value(path, &all)
-}
-
 /// Writes a value to a file.
 pub(crate) fn write_value(path: &Path, value: &Value) -> Result<(), Failure> {
     fs::write(path, format!("{value:#}\n")).tried("write the file with the numbers")
@@ -152,7 +130,8 @@ fn sample_json(sample: &Sample) -> Value {
     })
 }
 
-fn standing_json(standing: &Standing) -> Value {
+/// All numbers of what one peer costs by being there.
+pub(crate) fn standing_json(standing: &Standing) -> Value {
     json!({
         "peer": standing.kind.name(),
         "start_ms": standing.start_ms,

@@ -1,0 +1,80 @@
+//! What every part of the report is given, and where it leaves what it found.
+
+use serde_json::{Map, Value, json};
+
+use crate::support::front::Place;
+use crate::support::machine::Machine;
+use crate::support::options::Options;
+use crate::support::rounds::Plan;
+use crate::support::{Failure, report};
+
+/// A part of the report.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// As `--only` names it.
+    pub(crate) name: &'static str,
+    /// What it measures, in the words of `--list`.
+    pub(crate) about: &'static str,
+    /// Measures, prints tables and leaves numbers.
+    pub(crate) run: fn(&Stage, &mut Findings) -> Result<(), Failure>,
+}
+
+/// What every part is given.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) machine: Machine,
+    pub(crate) options: Options,
+    /// What fronts are started with.
+    pub(crate) place: Place,
+}
+
+impl Stage {
+    /// Looks at the machine and makes a place for files.
+    pub(crate) fn prepare(options: Options) -> Result<Self, Failure> {
+        let machine = Machine::look(&options.choice.command, &[("wrk", "wrk")])?;
+        println!("{}", machine.text());
+        let place = Place::prepare(&machine, &options.choice, "load")?;
+        Ok(Self { machine, options, place })
+    }
+
+    /// How load is made where rounds go through peers.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan {
+            load_cpu: self.place.load_cpu,
+            directory: self.place.directory.clone(),
+            rounds: self.options.rounds,
+            seconds: self.options.seconds,
+        }
+    }
+}
+
+/// What the parts have found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    values: Map<String, Value>,
+}
+
+impl Findings {
+    /// Keeps the numbers of a part for `--json`.
+    pub(crate) fn keep(&mut self, part: &str, value: Value) {
+        self.values.insert(part.to_owned(), value);
+    }
+
+    /// Writes the files that were asked for.
+    pub(crate) fn write(self, stage: &Stage) -> Result<(), Failure> {
+        let machine = &stage.machine;
+        if let Some(path) = &stage.options.choice.json {
+            let all = json!({
+                "processor": machine.processor,
+                "cores": machine.cores,
+                "commit": machine.commit,
+                "command": machine.command,
+                "load_before": machine.load,
+                "parts": Value::Object(self.values),
+            });
+            report::write_value(path, &all)?;
+            println!("all numbers: {}", path.display());
+        }
+        Ok(())
+    }
+}
