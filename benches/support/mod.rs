@@ -13,6 +13,7 @@ pub(crate) mod crowd;
 pub(crate) mod standing;
 pub(crate) mod numbers;
 pub(crate) mod report;
+pub(crate) mod chart;
 pub(crate) mod front;
 pub(crate) mod count;
 pub(crate) mod site;
