@@ -10,6 +10,7 @@ pub(crate) mod peer;
 pub(crate) mod check;
 pub(crate) mod rounds;
 pub(crate) mod crowd;
+pub(crate) mod openloop;
 pub(crate) mod standing;
 pub(crate) mod numbers;
 pub(crate) mod report;
