@@ -13,24 +13,35 @@
 mod support;
 
 mod stage;
+mod goals;
 mod proxy;
+mod unix;
+mod latency;
 mod standing;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use stage::{Findings, Part, Stage};
 use support::options::{self, Options};
-use support::{Failure, crowd, play, upstream};
+use support::{Failure, crowd, openloop, play, relay, upstream};
 
 /// The parts of the report, in its order. A new part is a module beside this file with a function
 /// `run`, and a line here.
-const PARTS: [Part; 2] = [
+const PARTS: [Part; 4] = [
     Part { name: "proxy", about: "requests to the application", run: proxy::run },
+    Part { name: "unix", about: "the application behind a Unix socket", run: unix::run },
+    Part { name: "latency", about: "latency at a fixed rate", run: latency::run },
     Part { name: "standing", about: "start, memory of idle connections, size", run: standing::run },
 ];
 
 fn main() -> ExitCode {
-    let roles = [(upstream::ROLE, upstream::run as fn(&_) -> _), (crowd::ROLE, crowd::run)];
+    let roles = [
+        (upstream::ROLE, upstream::run as fn(&_) -> _),
+        (crowd::ROLE, crowd::run),
+        (relay::ROLE, relay::run),
+        (openloop::ROLE, openloop::run),
+    ];
     play("load", &roles, |arguments| {
         let names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
         match Options::read(arguments, &names)? {
@@ -54,10 +65,15 @@ fn measure(options: Options) -> Result<(), Failure> {
     let mut failed = Vec::new();
     for part in PARTS.iter().filter(|part| stage.options.wants(part.name)) {
         println!("\n== {}: {}", part.name, part.about);
+        let begun = Instant::now();
         if let Err(why) = (part.run)(&stage, &mut findings) {
             eprintln!("error: part {}: {why}", part.name);
             failed.push(part.name);
         }
+        println!("part {} took {:.0} s", part.name, begun.elapsed().as_secs_f64());
+    }
+    if let Some(goals) = findings.summary() {
+        print!("\n== goals, from the numbers above\n{goals}");
     }
     println!("\nload of the machine afterwards: {}", support::machine::load());
     findings.write(&stage)?;
