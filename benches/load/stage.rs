@@ -47,6 +47,11 @@ impl Stage {
         Ok(Self { machine, options, place, fronts })
     }
 
+    /// Those fronts of `wanted` that can be started here.
+    pub(crate) fn fronts(&self, wanted: &[Front]) -> Vec<Front> {
+        wanted.iter().copied().filter(|front| self.fronts.contains(front)).collect()
+    }
+
     /// Those of `wanted` that can be started here.
     pub(crate) fn peers(&self, wanted: &[Peer]) -> Vec<Peer> {
         let is_here = |peer: &Peer| peer.front().is_none_or(|front| self.fronts.contains(&front));

@@ -69,7 +69,8 @@ pub(crate) struct Measured {
 
 /// Measures one case. What drifts by and by is the same for the two samples of a round together.
 pub(crate) fn run(plan: &Plan, targets: &[Target<'_>], case: Case) -> Result<Measured, Failure> {
-    for target in targets {
+    // A single round is not to be quoted, and is to be quick.
+    for target in targets.iter().filter(|_| plan.rounds > 1) {
         // What comes first meets cold caches and no connections to the application.
         sample(plan, target, case, 1)?;
     }
@@ -86,7 +87,13 @@ pub(crate) fn run(plan: &Plan, targets: &[Target<'_>], case: Case) -> Result<Mea
     Ok(Measured { case, targets: measured })
 }
 
-fn sample(plan: &Plan, target: &Target<'_>, case: Case, seconds: u64) -> Result<Sample, Failure> {
+/// Runs the load generator once.
+pub(crate) fn sample(
+    plan: &Plan,
+    target: &Target<'_>,
+    case: Case,
+    seconds: u64,
+) -> Result<Sample, Failure> {
     let file = plan.directory.join("request");
     fs::write(&file, &target.request).tried("write the request")?;
     let cpu_time = || target.process.map_or(Ok(CpuTime::default()), Process::cpu_time);
