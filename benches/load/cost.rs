@@ -16,6 +16,7 @@ struct Weighed {
     case: Case,
     /// Bytes of the request's content; without any it is a GET.
     content: usize,
+    is_quick: bool,
     without: &'static [Peer],
 }
 
@@ -23,21 +24,25 @@ const WEIGHED: [Weighed; 4] = [
     Weighed {
         case: Case { name: "GET 200 B", path: "/b200", connections: 64 },
         content: 0,
+        is_quick: true,
         without: &[FOREBAY_NO_LOG, TEXT],
     },
     Weighed {
         case: Case { name: "GET 100 KiB", path: "/b100k", connections: 16 },
         content: 0,
+        is_quick: false,
         without: &[NO_ANSWER_FILES],
     },
     Weighed {
         case: Case { name: "POST 2 KiB", path: "/b200", connections: 64 },
         content: 2 << 10,
+        is_quick: false,
         without: &[NO_BUFFERING],
     },
     Weighed {
         case: Case { name: "upload of 1 MiB", path: "/b200", connections: 8 },
         content: 1 << 20,
+        is_quick: true,
         without: &[NO_BUFFERING],
     },
 ];
@@ -63,7 +68,8 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     let mut rows =
         vec![["", "instructions", "less", "CPU µs/req", "less"].map(str::to_owned).to_vec()];
     let mut values = Vec::new();
-    for weighed in &WEIGHED {
+    let is_wanted = |weighed: &&Weighed| weighed.is_quick || !stage.options.choice.quick;
+    for weighed in WEIGHED.iter().filter(is_wanted) {
         let peers = [&[FOREBAY], weighed.without].concat();
         let started = stage.start(&peers, &behind)?;
         let target = |peer| Started::target(peer, request(weighed));

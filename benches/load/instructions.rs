@@ -14,10 +14,10 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
         return Err(Failure::new("valgrind is missing; Debian's package `valgrind` has it"));
     }
     let application = stage.application()?;
-    let peers: Vec<_> = stage.fronts(&[Front::Nginx, Front::Haproxy]);
     // Each count takes some seconds.
-    let cases = if stage.options.choice.quick { CASES.get(..1) } else { CASES.get(..) };
-    let cases = cases.unwrap_or_default();
+    let quick = stage.options.choice.quick;
+    let peers = if quick { Vec::new() } else { stage.fronts(&[Front::Nginx, Front::Haproxy]) };
+    let cases = CASES.get(..if quick { 1 } else { CASES.len() }).unwrap_or_default();
     let old = Record::read()?;
     let (new, table) = instructions::count(&stage.place, &application, &peers, &old, cases)?;
     print!("{table}");

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::goals::Goal;
 use crate::stage::{Findings, Stage};
 use crate::support::numbers::number;
-use crate::support::peer::{Behind, CADDY, FOREBAY, HAPROXY, NGINX};
+use crate::support::peer::{Behind, CADDY, FOREBAY, HAPROXY, NGINX, Peer};
 use crate::support::{Failure, report, standing};
 
 /// The place of the moment with the most connections, once they have settled.
@@ -27,7 +27,12 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     let application = stage.application()?;
     let behind = Behind::Port(application.port);
     let mut standings = Vec::new();
-    for peer in stage.peers(&[NGINX, HAPROXY, CADDY, FOREBAY]) {
+    let peers: &[Peer] = if options.choice.quick {
+        &[NGINX, HAPROXY, FOREBAY]
+    } else {
+        &[NGINX, HAPROXY, CADDY, FOREBAY]
+    };
+    for peer in stage.peers(peers) {
         standings.push(standing::look(place, (peer, &behind), options.starts, crowd, later)?);
     }
     let launcher_ms = standing::launcher(place, options.starts)?;

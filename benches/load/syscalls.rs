@@ -14,11 +14,14 @@ use crate::support::rounds::{self, Case};
 use crate::support::trace::{self, Calls};
 use crate::support::{Failure, report, wire};
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     Case { name: "200 B", path: "/b200", connections: 1 },
     Case { name: "200 B", path: "/b200", connections: 64 },
     Case { name: "100 KiB", path: "/b100k", connections: 16 },
+    Case { name: POST, path: "/b200", connections: 64 },
 ];
+
+const POST: &str = "POST 2 KiB";
 
 /// Counts for each case and peer.
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
@@ -26,7 +29,7 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     let peers = [RELAY, NGINX, NGINX_LOG, HAPROXY, CADDY, FOREBAY, FOREBAY_NO_LOG];
     let started = stage.start(&peers, &Behind::Port(application.port))?;
     let cases: Vec<_> =
-        CASES.into_iter().take(if stage.options.choice.quick { 2 } else { 3 }).collect();
+        CASES.into_iter().take(if stage.options.choice.quick { 2 } else { CASES.len() }).collect();
     let mut rows = vec![vec![String::new()]];
     if let Some(head) = rows.first_mut() {
         head.extend(cases.iter().map(Case::text));
@@ -55,10 +58,15 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
 
 fn count(stage: &Stage, peer: &Started, case: Case) -> Result<(Calls, u64), Failure> {
     let plan = stage.plan();
-    let target = peer.target(wire::request(case.path));
+    let request = if case.name == POST {
+        wire::post(case.path, &[b'x'; 2048])
+    } else {
+        wire::request(case.path)
+    };
+    let target = peer.target(request);
     let seconds = if stage.options.choice.quick { 1 } else { 2 };
     // The connections to the application that a peer opens first belong to no request.
-    rounds::sample(&plan, &target, case, 1)?;
+    rounds::warm(&target, case)?;
     let load = || rounds::sample(&plan, &target, case, seconds);
     let (calls, sample) = trace::count(&stage.place, peer.process()?, load)?;
     Ok((calls, sample.requests))
