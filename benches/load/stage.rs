@@ -47,9 +47,10 @@ impl Stage {
         Ok(Self { machine, options, place, fronts })
     }
 
-    /// Those fronts of `wanted` that can be started here.
+    /// Those of `wanted` that can be started here; nobody in front always can.
     pub(crate) fn fronts(&self, wanted: &[Front]) -> Vec<Front> {
-        wanted.iter().copied().filter(|front| self.fronts.contains(front)).collect()
+        let is_here = |front: &Front| *front == Front::Direct || self.fronts.contains(front);
+        wanted.iter().copied().filter(is_here).collect()
     }
 
     /// Those of `wanted` that can be started here.
