@@ -65,8 +65,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// Runs the parts that are wanted; each prints what it finds as soon as it has it. A part that fails
-/// does not keep the others from being measured.
+/// Runs the parts that are wanted; each prints what it finds as soon as it has it. A part that
+/// fails does not keep the others from being measured.
 fn measure(options: Options) -> Result<(), Failure> {
     let stage = Stage::prepare(options)?;
     let mut findings = Findings::default();

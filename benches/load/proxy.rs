@@ -7,8 +7,8 @@ use crate::goals::Goal;
 use crate::stage::{Findings, Stage};
 use crate::support::chart::bars::Bars;
 use crate::support::peer::{
-    Behind, CADDY, DIRECT, FOREBAY, FOREBAY_NO_LOG, HAPROXY, HAPROXY_LOG, NGINX, NGINX_LOG, Peer,
-    RELAY, Started,
+    Behind, CADDY, DIRECT, FOREBAY, FOREBAY_NO_LOG, HAPROXY, HAPROXY_LOG, NGINX, NGINX_BUFFERS,
+    NGINX_LOG, Peer, RELAY, Started,
 };
 use crate::support::rounds::{self, Case, Measured, Sample};
 use crate::support::{Failure, check, report, wire};
@@ -26,17 +26,30 @@ struct Measure {
 /// each of them stands in the case that has all forms.
 const USUAL: [Peer; 4] = [RELAY, NGINX, HAPROXY, FOREBAY];
 
-const ALL_FORMS: &[Peer] =
-    &[DIRECT, RELAY, NGINX, NGINX_LOG, HAPROXY, HAPROXY_LOG, CADDY, FOREBAY_NO_LOG, FOREBAY];
+/// In the order of the tables.
+const ALL: &[Peer] = &[
+    DIRECT,
+    RELAY,
+    NGINX,
+    NGINX_LOG,
+    NGINX_BUFFERS,
+    HAPROXY,
+    HAPROXY_LOG,
+    CADDY,
+    FOREBAY_NO_LOG,
+    FOREBAY,
+];
+
+const FORMS: &[Peer] = &[DIRECT, NGINX_LOG, HAPROXY_LOG, CADDY, FOREBAY_NO_LOG];
 
 const CASES: [Measure; 10] = [
     plain("200 B", "/b200", 1),
     plain("200 B", "/b200", 16),
-    Measure { is_quick: true, others: ALL_FORMS, ..plain("200 B", "/b200", 64) },
+    Measure { is_quick: true, others: FORMS, ..plain("200 B", "/b200", 64) },
     plain("200 B", "/b200", 256),
     plain("10 KiB", "/b10k", 16),
     Measure { others: &[CADDY], ..plain("10 KiB", "/b10k", 64) },
-    Measure { is_quick: true, others: &[CADDY], ..plain("100 KiB", "/b100k", 16) },
+    Measure { is_quick: true, others: &[NGINX_BUFFERS, CADDY], ..plain("100 KiB", "/b100k", 16) },
     Measure { content: 2 << 10, ..plain(POST, "/b200", 16) },
     Measure { content: 2 << 10, is_quick: true, ..plain(POST, "/b200", 64) },
     Measure { content: 1 << 20, is_quick: true, ..plain("upload of 1 MiB", "/b200", 8) },
@@ -53,7 +66,7 @@ const fn plain(name: &'static str, path: &'static str, connections: usize) -> Me
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
     let application = stage.application()?;
     let behind = Behind::Port(application.port);
-    let peers = stage.start(ALL_FORMS, &behind)?;
+    let peers = stage.start(ALL, &behind)?;
     println!("{}", check::all_do_the_same(&peers, application.port)?);
     let plan = stage.plan();
     let (mut all, mut values, mut groups) = (Vec::new(), Vec::new(), Vec::new());
