@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::goals::Goal;
 use crate::stage::{Findings, Stage};
 use crate::support::chart::bars::Bars;
+use crate::support::numbers::median;
 use crate::support::peer::{
     Behind, CADDY, DIRECT, FOREBAY, FOREBAY_NO_LOG, HAPROXY, HAPROXY_LOG, NGINX, NGINX_BUFFERS,
     NGINX_LOG, Peer, RELAY, Started,
@@ -77,6 +78,9 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
         let targets: Vec<_> = peers.iter().filter(is_in).map(target).collect();
         let measured = rounds::run(&plan, &targets, measure.case)?;
         print!("{}", report::case(&measured, &[NGINX.name, HAPROXY.name, RELAY.name]));
+        if measure.others == FORMS {
+            tell(&measured, findings);
+        }
         groups.push(report::case_bars(&measured));
         values.push(report::case_json(&measured));
         all.push(measured);
@@ -90,6 +94,23 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     findings.keep("proxy", Value::Array(values));
     goals(&all, findings);
     Ok(())
+}
+
+/// Puts the case with all forms into the overview.
+fn tell(measured: &Measured, findings: &mut Findings) {
+    let overview = &mut findings.overview;
+    for (name, _) in &measured.targets {
+        if let Some(ratio) = measured.ratio(name, NGINX.name, Sample::rate) {
+            overview.tell("req/s ÷ nginx", name, format!("{ratio:.2}"));
+        }
+        let cpu_us = median(&measured.all(name, Sample::cpu_us));
+        if cpu_us > 0.0 {
+            let (user, system) = measured.user_and_system_us(name);
+            overview.tell("CPU µs", name, format!("{cpu_us:.1}"));
+            overview.tell("user", name, format!("{user:.1}"));
+            overview.tell("sys", name, format!("{system:.1}"));
+        }
+    }
 }
 
 fn request(measure: &Measure) -> Vec<u8> {
@@ -116,8 +137,8 @@ fn goals(all: &[Measured], findings: &mut Findings) {
     let goal = |what: &str, limit, ratios| Goal::worst(what, limit, ratios);
     findings.goal(goal("CPU up to 10 KiB ÷ nginx without log", 0.75, cpu(is_small, NGINX)));
     findings.goal(goal("CPU up to 10 KiB ÷ haproxy without log", 0.9, cpu(is_small, HAPROXY)));
-    findings.goal(goal("the same ÷ nginx with log", 0.75, cpu(is_written, NGINX_LOG)));
-    findings.goal(goal("the same ÷ haproxy with log", 0.9, cpu(is_written, HAPROXY_LOG)));
+    findings.goal(goal("CPU at 200 B ÷ nginx with log", 0.75, cpu(is_written, NGINX_LOG)));
+    findings.goal(goal("CPU at 200 B ÷ haproxy with log", 0.9, cpu(is_written, HAPROXY_LOG)));
     findings.goal(goal("CPU at 100 KiB ÷ nginx", 0.5, cpu(is_large, NGINX)));
     findings.goal(goal("CPU at 64 connections ÷ relay", 1.45, cpu(is_busy, RELAY)));
 }
