@@ -8,57 +8,77 @@ use super::Failure;
 pub(crate) const HELP: &str = "\
 cargo bench --bench load -- [OPTIONS]
 
-  --quick         one round, three starts, 1,000 idle connections in place of 9,000
-  --rounds N      rounds through the peers and back, so 2 N samples of each [5]
+  --list          tells the parts of the report
+  --only NAME,…   only these parts
+  --quick         less of everything: numbers to look at, not to quote
+  --rounds N      rounds through the peers and back, so 2 N samples of each [3]
   --seconds N     length of a sample [1]
   --forebay FILE  the forebay to measure [the one that cargo bench has built]
-  --json FILE     writes every number to a file";
+  --json FILE     writes every number to a file
+  --svg FILE      writes charts to a file";
+
+/// What the command line of `load` asks for.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    Help,
+    List,
+    Measure(Options),
+}
 
 /// What to measure.
 #[derive(Debug)]
 pub(crate) struct Options {
+    /// What every benchmark lets one choose.
+    pub(crate) choice: Choice,
     pub(crate) rounds: usize,
     pub(crate) seconds: u64,
     /// How often a start is measured.
     pub(crate) starts: usize,
     /// Idle connections, if the limit on open files allows.
     pub(crate) crowd: usize,
-    pub(crate) forebay: PathBuf,
-    pub(crate) json: Option<PathBuf>,
-    /// The command as it can be repeated.
-    pub(crate) command: String,
+    /// The parts that are wanted; all when it is empty.
+    only: Vec<String>,
+    pub(crate) svg: Option<PathBuf>,
 }
 
 impl Options {
-    /// Reads the command line; nothing when help is asked for.
-    pub(crate) fn read(arguments: &[String]) -> Result<Option<Self>, Failure> {
+    /// Reads the command line, with the names of the parts there are.
+    pub(crate) fn read(arguments: &[String], parts: &[&str]) -> Result<Wish, Failure> {
+        let own: Vec<&str> =
+            arguments.iter().map(String::as_str).filter(|text| *text != "--bench").collect();
         let mut options = Self {
-            rounds: 5,
+            choice: Choice::plain("load", &own),
+            rounds: 3,
             seconds: 1,
             starts: 7,
             crowd: 9000,
-            forebay: PathBuf::from(env!("CARGO_BIN_EXE_forebay")),
-            json: None,
-            command: "cargo bench --bench load".to_owned(),
+            only: Vec::new(),
+            svg: None,
         };
-        let own: Vec<&str> =
-            arguments.iter().map(String::as_str).filter(|text| *text != "--bench").collect();
-        if !own.is_empty() {
-            options.command = format!("{} -- {}", options.command, own.join(" "));
-        }
         let mut rest = own.into_iter();
         while let Some(option) = rest.next() {
             match option {
-                "--help" => return Ok(None),
-                "--quick" => (options.rounds, options.starts, options.crowd) = (1, 3, 1000),
+                "--help" => return Ok(Wish::Help),
+                "--list" => return Ok(Wish::List),
+                "--quick" => {
+                    options.choice.quick = true;
+                    (options.rounds, options.starts) = (1, 3);
+                }
+                "--only" => options.only = names(option, rest.next(), parts)?,
                 "--rounds" => options.rounds = count(option, rest.next())?,
                 "--seconds" => options.seconds = count(option, rest.next())?,
-                "--forebay" => options.forebay = path(option, rest.next())?,
-                "--json" => options.json = Some(path(option, rest.next())?),
+                "--forebay" => options.choice.forebay = path(option, rest.next())?,
+                "--json" => options.choice.json = Some(path(option, rest.next())?),
+                "--svg" => options.svg = Some(path(option, rest.next())?),
                 _ => return Err(Failure::new(format!("`{option}` is no option\n\n{HELP}"))),
             }
         }
-        Ok(Some(options))
+        Ok(Wish::Measure(options))
+    }
+
+    /// Whether a part is to be measured.
+    pub(crate) fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == part)
     }
 }
 
@@ -107,14 +127,7 @@ impl Choice {
         }
         let own: Vec<&str> =
             arguments.iter().map(String::as_str).filter(|text| *text != "--bench").collect();
-        let mut choice = Self {
-            quick: false,
-            instructions: false,
-            record: Record::Show,
-            forebay: PathBuf::from(env!("CARGO_BIN_EXE_forebay")),
-            json: None,
-            command: format!("cargo bench --bench {bench} -- {}", own.join(" ")),
-        };
+        let mut choice = Self::plain(bench, &own);
         let mut rest = own.into_iter();
         while let Some(option) = rest.next() {
             match option {
@@ -129,6 +142,34 @@ impl Choice {
             }
         }
         Ok(choice)
+    }
+
+    /// What holds without options, and the command with those that there are.
+    fn plain(bench: &str, own: &[&str]) -> Self {
+        let mut command = format!("cargo bench --bench {bench}");
+        if !own.is_empty() {
+            command = format!("{command} -- {}", own.join(" "));
+        }
+        Self {
+            quick: false,
+            instructions: false,
+            record: Record::Show,
+            forebay: PathBuf::from(env!("CARGO_BIN_EXE_forebay")),
+            json: None,
+            command,
+        }
+    }
+}
+
+/// Names between commas, each one of those that are known.
+fn names(option: &str, text: Option<&str>, known: &[&str]) -> Result<Vec<String>, Failure> {
+    let names: Vec<_> = text.unwrap_or_default().split(',').map(str::to_owned).collect();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(Failure::new(format!(
+            "{option}: there is no part `{name}`, but {}",
+            known.join(", ")
+        ))),
+        None => Ok(names),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Requests under load: rounds through those who are measured, and back.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::process::{CpuTime, Process};
-use super::{Failure, Tried as _};
+use super::{Failure, Tried as _, wire};
 
 /// One kind of load.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,15 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
     pub(crate) connections: usize,
+}
+
+impl Case {
+    /// The case in the words of the tables.
+    pub(crate) fn text(&self) -> String {
+        let Self { name, connections, .. } = self;
+        let plural = if *connections == 1 { "" } else { "s" };
+        format!("{name}, {connections} connection{plural}")
+    }
 }
 
 /// How the load is made.
@@ -61,8 +71,7 @@ pub(crate) struct Measured {
 /// Measures one case. What drifts by and by is the same for the two samples of a round together.
 pub(crate) fn run(plan: &Plan, targets: &[Target<'_>], case: Case) -> Result<Measured, Failure> {
     for target in targets {
-        // What comes first meets cold caches and no connections to the application.
-        sample(plan, target, case, 1)?;
+        warm(target, case)?;
     }
     let mut measured: Vec<_> = targets.iter().map(|target| (target.name, Vec::new())).collect();
     for _ in 0..plan.rounds {
@@ -77,7 +86,29 @@ pub(crate) fn run(plan: &Plan, targets: &[Target<'_>], case: Case) -> Result<Mea
     Ok(Measured { case, targets: measured })
 }
 
-fn sample(plan: &Plan, target: &Target<'_>, case: Case, seconds: u64) -> Result<Sample, Failure> {
+/// Lets a target answer on as many connections as will be, a few times each: what comes first meets
+/// cold caches and no connections to the application.
+pub(crate) fn warm(target: &Target<'_>, case: Case) -> Result<(), Failure> {
+    let connect = |_| wire::connect(target.port).tried("connect to a target");
+    let mut streams = (0..case.connections).map(connect).collect::<Result<Vec<_>, _>>()?;
+    for _ in 0..3 {
+        for stream in &mut streams {
+            stream.write_all(&target.request).tried("send a request")?;
+        }
+        for stream in &mut streams {
+            wire::read(stream)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the load generator once.
+pub(crate) fn sample(
+    plan: &Plan,
+    target: &Target<'_>,
+    case: Case,
+    seconds: u64,
+) -> Result<Sample, Failure> {
     let file = plan.directory.join("request");
     fs::write(&file, &target.request).tried("write the request")?;
     let cpu_time = || target.process.map_or(Ok(CpuTime::default()), Process::cpu_time);
@@ -106,8 +137,11 @@ fn sample(plan: &Plan, target: &Target<'_>, case: Case, seconds: u64) -> Result<
         return Err(Failure::new(format!("wrk failed: {text}{words}")));
     };
     if errors > 0 || requests == 0 {
-        let name = target.name;
-        return Err(Failure::new(format!("{name}: {errors} errors in {requests} requests")));
+        let kinds = text.lines().find_map(|line| line.strip_prefix("errors: "));
+        let (name, case, kinds) = (target.name, case.text(), kinds.unwrap_or_default());
+        return Err(Failure::new(format!(
+            "{name}, {case}: {errors} errors in {requests} requests ({kinds})"
+        )));
     }
     Ok(Sample { requests, elapsed_us, p50_us, p99_us, p999_us, cpu })
 }

@@ -1,6 +1,7 @@
 //! Files, and those who serve them.
 
 pub(crate) mod instructions;
+pub(crate) mod measure;
 
 use std::fs;
 use std::io::Write as _;
@@ -8,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::front::{Place, configuration};
+use super::front::{Place, configuration, free_port};
 use super::machine;
-use super::peer::free_port;
 use super::process::Process;
 use super::rounds::Target;
 use super::site::gunicorn;
