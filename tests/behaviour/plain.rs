@@ -46,6 +46,8 @@ fn play(visit: &mut Visit) {
 fn described(answer: Answer) -> (u16, Vec<(String, String)>, Vec<u8>) {
     let mut fields = answer.fields;
     fields.retain(|(name, value)| name != "date" || value.starts_with("Sat, 28 Nov 2026 12:00"));
+    // To HEAD hyper does not say what trailers would come.
+    fields.retain(|(name, _)| name != "trailer");
     fields.sort();
     (answer.status, fields, answer.content)
 }

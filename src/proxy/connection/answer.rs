@@ -38,8 +38,10 @@ const JOIN_LIMIT: usize = 4 * 1024;
 /// How the end of content is marked (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Framing {
-    /// There is none.
+    /// There is none, and the status says so; a length would be wrong (RFC 9110 §8.6).
     None,
+    /// There would be some, were it not for HEAD.
+    Unsent,
     /// By its length, which the header section says.
     Sized,
     /// By this length, which the header section does not say yet.
@@ -50,13 +52,21 @@ enum Framing {
 
 impl Framing {
     fn of(head: &Parts, body: &Body, is_head: bool) -> Self {
-        if is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        if head.status == StatusCode::NO_CONTENT {
+            Self::None
+        } else if is_head {
+            Self::Unsent
+        } else if head.status == StatusCode::NOT_MODIFIED {
             Self::None
         } else if head.headers.contains_key(CONTENT_LENGTH) {
             Self::Sized
         } else {
             body.size_hint().exact().map_or(Self::Chunked, Self::Counted)
         }
+    }
+
+    fn has_content(self) -> bool {
+        !matches!(self, Self::None | Self::Unsent)
     }
 }
 
@@ -88,7 +98,7 @@ impl<S: Socket> Line<S> {
         framing: Framing,
         client: &Client,
     ) -> Option<()> {
-        while framing != Framing::None && !body.is_end_stream() {
+        while framing.has_content() && !body.is_end_stream() {
             match self.next(&mut text, body, client).await? {
                 Some(Ok(frame)) => {
                     // Trailers are for those who ask for them, which is not plain.
@@ -250,6 +260,9 @@ fn write_head(text: &mut BytesMut, head: &Parts, framing: Framing, is_last: bool
     text.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     text.put_slice(b"\r\n");
     for (name, value) in headers {
+        if framing == Framing::None && name == CONTENT_LENGTH {
+            continue;
+        }
         text.put_slice(name.as_str().as_bytes());
         text.put_slice(b": ");
         text.put_slice(value.as_bytes());
@@ -261,7 +274,7 @@ fn write_head(text: &mut BytesMut, head: &Parts, framing: Framing, is_last: bool
             write!(text, "content-length: {length}\r\n").unwrap_or_default();
         }
         Framing::Chunked => text.put_slice(b"transfer-encoding: chunked\r\n"),
-        Framing::None | Framing::Sized => {}
+        Framing::None | Framing::Unsent | Framing::Sized => {}
     }
     if is_last && !headers.contains_key(CONNECTION) {
         text.put_slice(b"connection: close\r\n");

@@ -116,17 +116,15 @@ impl Connection {
 pub(super) struct Pool {
     idle: Mutex<Vec<(Instant, Connection)>>,
     keep_alive: Duration,
+    limit: usize,
 }
-
-/// More idle connections than this are closed: no application that forebay guards has more workers
-/// and threads, and each holds a worker thread's place.
-const POOL_LIMIT: usize = 128;
 
 impl Pool {
     /// A pool whose connections are reused until they have been idle for `keep_alive`, which must
-    /// be shorter than the application's own. Zero means no reuse.
-    pub(super) fn new(keep_alive: Duration) -> Self {
-        Self { idle: Mutex::new(Vec::new()), keep_alive }
+    /// be shorter than the application's own. Zero means no reuse. Beyond `limit` idle ones they are
+    /// closed: as many as may be in use at once, or a busy hour would be one of connecting.
+    pub(super) fn new(keep_alive: Duration, limit: usize) -> Self {
+        Self { idle: Mutex::new(Vec::new()), keep_alive, limit }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, Connection)>> {
@@ -161,7 +159,7 @@ impl Pool {
             return;
         }
         let mut idle = self.idle();
-        if idle.len() < POOL_LIMIT {
+        if idle.len() < self.limit {
             idle.push((Instant::now(), connection));
         }
     }

@@ -278,7 +278,7 @@ impl Upstream {
             Some(_) => Duration::ZERO,
             None => settings.keep_alive,
         };
-        let pool = Arc::new(Pool::new(keep_alive));
+        let pool = Arc::new(Pool::new(keep_alive, common.queue.settings().concurrency));
         common.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pool));
         Self { settings, common, pool, errands: Arc::default() }
     }
