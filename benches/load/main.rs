@@ -15,6 +15,11 @@ mod support;
 mod stage;
 mod proxy;
 mod standing;
+mod player;
+mod fitted;
+mod openloop;
+mod streams;
+mod overload;
 
 use std::process::ExitCode;
 
@@ -24,13 +29,16 @@ use support::{Failure, crowd, play, upstream};
 
 /// The parts of the report, in its order. A new part is a module beside this file with a function
 /// `run`, and a line here.
-const PARTS: [Part; 2] = [
+const PARTS: [Part; 4] = [
     Part { name: "proxy", about: "requests to the application", run: proxy::run },
     Part { name: "standing", about: "start, memory of idle connections, size", run: standing::run },
+    Part { name: "streams", about: "HTTP/2, WebSockets, Server-Sent Events", run: streams::run },
+    Part { name: "overload", about: "three times what the application can do", run: overload::run },
 ];
 
 fn main() -> ExitCode {
-    let roles = [(upstream::ROLE, upstream::run as fn(&_) -> _), (crowd::ROLE, crowd::run)];
+    let own = [(upstream::ROLE, upstream::run as fn(&_) -> _), (crowd::ROLE, crowd::run)];
+    let roles: Vec<_> = own.into_iter().chain(streams::ROLES).chain(overload::ROLES).collect();
     play("load", &roles, |arguments| {
         let names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
         match Options::read(arguments, &names)? {

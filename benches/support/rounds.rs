@@ -77,7 +77,13 @@ pub(crate) fn run(plan: &Plan, targets: &[Target<'_>], case: Case) -> Result<Mea
     Ok(Measured { case, targets: measured })
 }
 
-fn sample(plan: &Plan, target: &Target<'_>, case: Case, seconds: u64) -> Result<Sample, Failure> {
+/// One run of the load generator against a target.
+pub(crate) fn sample(
+    plan: &Plan,
+    target: &Target<'_>,
+    case: Case,
+    seconds: u64,
+) -> Result<Sample, Failure> {
     let file = plan.directory.join("request");
     fs::write(&file, &target.request).tried("write the request")?;
     let cpu_time = || target.process.map_or(Ok(CpuTime::default()), Process::cpu_time);
