@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::stage::{Findings, Stage};
+use crate::support::chart::bars::Bars;
 use crate::support::peer::{Bench, Kind, Peer};
 use crate::support::rounds::{self, Case};
 use crate::support::{Failure, check, report};
@@ -26,13 +27,19 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
         kinds.iter().map(|kind| bench.start(*kind)).collect::<Result<_, Failure>>()?;
     println!("{}", check::all_do_the_same(&bench, &peers)?);
     let plan = stage.plan();
-    let mut values = Vec::new();
+    let (mut values, mut groups) = (Vec::new(), Vec::new());
     for case in CASES {
         let targets: Vec<_> = peers.iter().map(|peer| peer.target(case.path)).collect();
         let result = rounds::run(&plan, &targets, case)?;
         print!("{}", report::case(&result, &[Kind::Nginx.name(), Kind::Haproxy.name()]));
+        groups.push(report::case_bars(&result));
         values.push(report::case_json(&result));
     }
+    findings.draw(Bars {
+        title: "CPU time of a proxied request".to_owned(),
+        axis: "µs a request, median of the samples; less is better".to_owned(),
+        groups,
+    });
     findings.keep("proxy", Value::Array(values));
     Ok(())
 }

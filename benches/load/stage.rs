@@ -1,12 +1,15 @@
 //! What every part of the report is given, and where it leaves what it found.
 
+use std::fs;
+
 use serde_json::{Map, Value, json};
 
+use crate::support::chart::{self, Chart};
 use crate::support::front::Place;
 use crate::support::machine::Machine;
 use crate::support::options::Options;
 use crate::support::rounds::Plan;
-use crate::support::{Failure, report};
+use crate::support::{Failure, Tried as _, report};
 
 /// A part of the report.
 #[derive(Debug)]
@@ -52,12 +55,18 @@ impl Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     values: Map<String, Value>,
+    charts: Vec<Chart>,
 }
 
 impl Findings {
     /// Keeps the numbers of a part for `--json`.
     pub(crate) fn keep(&mut self, part: &str, value: Value) {
         self.values.insert(part.to_owned(), value);
+    }
+
+    /// Keeps a chart for `--svg`; they come in the order of the parts.
+    pub(crate) fn draw(&mut self, chart: impl Into<Chart>) {
+        self.charts.push(chart.into());
     }
 
     /// Writes the files that were asked for.
@@ -74,6 +83,12 @@ impl Findings {
             });
             report::write_value(path, &all)?;
             println!("all numbers: {}", path.display());
+        }
+        if let Some(path) = &stage.options.svg {
+            let Machine { processor, cores, commit, .. } = machine;
+            let note = format!("{processor}, {cores} cores, commit {commit}");
+            fs::write(path, chart::sheet(&self.charts, &note)).tried("write the charts")?;
+            println!("charts: {}", path.display());
         }
         Ok(())
     }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::chart::bars::Group;
 use super::numbers::{least, median, number};
 use super::peer::Bench;
-use super::rounds::{Measured, Sample};
+use super::rounds::{Case, Measured, Sample};
 use super::standing::{MOMENTS, Standing};
 use super::{Failure, Tried as _};
 
@@ -52,6 +53,17 @@ pub(crate) fn case(measured: &Measured, others: &[&str]) -> String {
         measured.case.connections,
         table(&rows)
     )
+}
+
+/// The bars of one case: CPU time of those who have some of their own.
+pub(crate) fn case_bars(measured: &Measured) -> Group {
+    let cpu_us = |name: &str| median(&measured.all(name, Sample::cpu_us));
+    let bars = measured.targets.iter().map(|(name, _)| ((*name).to_owned(), cpu_us(name)));
+    let Case { name, connections, .. } = measured.case;
+    Group {
+        name: format!("{name}, {connections} connections"),
+        bars: bars.filter(|(_, cpu_us)| *cpu_us > 0.0).collect(),
+    }
 }
 
 /// The table of what does not depend on requests.
