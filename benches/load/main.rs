@@ -17,7 +17,6 @@ mod proxy;
 mod standing;
 mod player;
 mod fitted;
-mod openloop;
 mod streams;
 mod overload;
 
@@ -25,7 +24,7 @@ use std::process::ExitCode;
 
 use stage::{Findings, Part, Stage};
 use support::options::{self, Options};
-use support::{Failure, crowd, play, upstream};
+use support::{Failure, crowd, openloop, play, upstream};
 
 /// The parts of the report, in its order. A new part is a module beside this file with a function
 /// `run`, and a line here.
@@ -37,7 +36,11 @@ const PARTS: [Part; 4] = [
 ];
 
 fn main() -> ExitCode {
-    let own = [(upstream::ROLE, upstream::run as fn(&_) -> _), (crowd::ROLE, crowd::run)];
+    let own = [
+        (upstream::ROLE, upstream::run as fn(&_) -> _),
+        (crowd::ROLE, crowd::run),
+        (openloop::ROLE, openloop::run),
+    ];
     let roles: Vec<_> = own.into_iter().chain(streams::ROLES).chain(overload::ROLES).collect();
     play("load", &roles, |arguments| {
         let names: Vec<_> = PARTS.iter().map(|part| part.name).collect();

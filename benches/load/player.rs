@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::crowd::read_line;
 use crate::support::front::Place;
+use crate::support::openloop::percentile;
 use crate::support::process::Process;
 use crate::support::{Failure, Tried as _};
 
@@ -104,8 +105,8 @@ impl Told {
             good: took_us.len() as u64,
             failed,
             elapsed_us: micros(elapsed),
-            p50_us: at(&took_us, 50),
-            p99_us: at(&took_us, 99),
+            p50_us: percentile(&took_us, 500),
+            p99_us: percentile(&took_us, 990),
             more: Value::Null,
         }
     }
@@ -134,12 +135,6 @@ impl Told {
             more: value.get("more").cloned().unwrap_or_default(),
         })
     }
-}
-
-/// What so many hundredths of sorted values do not exceed; 0 where there are none.
-pub(crate) fn at(sorted: &[u64], hundredths: usize) -> u64 {
-    let place = (sorted.len() * hundredths / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(place).copied().unwrap_or(0)
 }
 
 /// A time in whole microseconds.
