@@ -18,6 +18,7 @@ mod standing;
 mod player;
 mod fitted;
 mod streams;
+mod django;
 mod overload;
 
 use std::process::ExitCode;
@@ -28,10 +29,15 @@ use support::{Failure, crowd, openloop, play, upstream};
 
 /// The parts of the report, in its order. A new part is a module beside this file with a function
 /// `run`, and a line here.
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     Part { name: "proxy", about: "requests to the application", run: proxy::run },
     Part { name: "standing", about: "start, memory of idle connections, size", run: standing::run },
     Part { name: "streams", about: "HTTP/2, WebSockets, Server-Sent Events", run: streams::run },
+    Part {
+        name: "django",
+        about: "a page of a real site on gunicorn and uvicorn",
+        run: django::run,
+    },
     Part { name: "overload", about: "three times what the application can do", run: overload::run },
 ];
 

@@ -143,7 +143,8 @@ fn port(application: &mut Player) -> Result<u16, Failure> {
     line.parse().map_err(|_| Failure::new(format!("`{line}` is no port of an application")))
 }
 
-fn fitted() -> Fitted {
+/// Fronts for what keeps connections, by HTTP/1.1.
+pub(crate) fn fitted() -> Fitted {
     Fitted {
         nginx: include_str!("nginx.conf"),
         haproxy: include_str!("haproxy.cfg"),

@@ -1,0 +1,109 @@
+//! A page of a real Django site: what a front takes of the time and of the CPU.
+
+mod shop;
+
+use serde_json::{Value, json};
+
+use crate::fitted::{self, Turn};
+use crate::stage::{Findings, Stage};
+use crate::streams;
+use crate::support::front::Front;
+use crate::support::numbers::{median, number};
+use crate::support::rounds::{self, Case, Plan, Sample, Target};
+use crate::support::{Failure, report, wire};
+use shop::{Server, Shop};
+
+/// More than the site does at once, so that it always has something to do.
+const CONNECTIONS: usize = 8;
+
+/// A front's sample, and the nanoseconds that the site spent meanwhile.
+type Both = (Sample, u64);
+
+/// Measures the site on each of its servers, directly and behind each front.
+pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
+    let fronts = Front::installed(&[Front::Direct, Front::Nginx, Front::Haproxy, Front::Forebay]);
+    let (quick, place) = (stage.options.choice.quick, &stage.place);
+    let plan = Plan { seconds: if quick { 2 } else { 5 }, ..stage.plan() };
+    let mut values = Vec::new();
+    for server in [Server::Gunicorn, Server::Uvicorn] {
+        let shop = Shop::start(place, server)?;
+        let fitted = fitted::Fitted { name: "django", ..streams::fitted() };
+        let turns = fitted::all(place, &fitted, &fronts, shop.port)?;
+        for turn in &turns {
+            sample(&plan, turn, &shop)?;
+        }
+        let take = |turn: &Turn| sample(&plan, turn, &shop);
+        let samples = fitted::rounds(&turns, stage.options.rounds.min(2), take)?;
+        println!(
+            "\nDjango on {}, a page from a template and 3 queries, {CONNECTIONS} connections; front on \
+             CPU {}, site and load on CPU {}\n{}",
+            server.name(),
+            place.proxy_cpu,
+            place.load_cpu,
+            table(&turns, &samples)
+        );
+        values.push(json!({ "server": server.name(), "fronts": value(&turns, &samples) }));
+    }
+    findings.keep("django", Value::Array(values));
+    Ok(())
+}
+
+fn sample(plan: &Plan, turn: &Turn, shop: &Shop) -> Result<Both, Failure> {
+    let case = Case { name: "", path: "/", connections: CONNECTIONS };
+    let target = Target {
+        name: turn.front.name(),
+        port: turn.running.port,
+        process: turn.running.process.as_ref(),
+        request: wire::request(case.path),
+    };
+    let before = shop.process.cpu_time()?;
+    let sample = rounds::sample(plan, &target, case, plan.seconds)?;
+    Ok((sample, shop.process.cpu_time()?.since(before).nanoseconds))
+}
+
+/// Medians over all samples.
+fn table(turns: &[Turn], samples: &[Vec<Both>]) -> String {
+    let head = "|requests/s|÷ direct|p50 ms|p99 ms|site's CPU µs/req|front's|front's share of both";
+    let mut rows = vec![head.split('|').map(str::to_owned).collect::<Vec<_>>()];
+    let rate = |samples: &[Both]| middle(samples, |(sample, _)| sample.rate());
+    let direct = turns.iter().zip(samples).find(|(turn, _)| turn.front == Front::Direct);
+    let direct = direct.map_or(f64::NAN, |(_, samples)| rate(samples));
+    for (turn, samples) in turns.iter().zip(samples) {
+        let site_us =
+            middle(samples, |(sample, site_ns)| number(*site_ns) / 1e3 / number(sample.requests));
+        let front_us = middle(samples, |(sample, _)| sample.cpu_us());
+        let mut row = vec![
+            turn.front.name().to_owned(),
+            format!("{:.1}", rate(samples)),
+            format!("{:.3}", rate(samples) / direct),
+            format!("{:.1}", middle(samples, |(sample, _)| number(sample.p50_us) / 1e3)),
+            format!("{:.1}", middle(samples, |(sample, _)| number(sample.p99_us) / 1e3)),
+            format!("{site_us:.0}"),
+        ];
+        if turn.front == Front::Direct {
+            row.extend(["-", "-"].map(str::to_owned));
+        } else {
+            row.push(format!("{front_us:.1}"));
+            row.push(format!("{:.2} %", front_us * 100.0 / (front_us + site_us)));
+        }
+        rows.push(row);
+    }
+    report::table(&rows)
+}
+
+fn middle(samples: &[Both], value: impl Fn(&Both) -> f64) -> f64 {
+    median(&samples.iter().map(value).collect::<Vec<_>>())
+}
+
+fn value(turns: &[Turn], samples: &[Vec<Both>]) -> Value {
+    let fronts = turns.iter().zip(samples).map(|(turn, samples)| {
+        let samples: Vec<_> = samples
+            .iter()
+            .map(|(sample, site_ns)| {
+                json!({ "sample": report::sample_json(sample), "site_cpu_ns": site_ns })
+            })
+            .collect();
+        (turn.front.name().to_owned(), Value::from(samples))
+    });
+    Value::Object(fronts.collect())
+}
