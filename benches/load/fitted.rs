@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::player::{Player, Told};
 use crate::support::front::{Front, Place, Running, configuration};
 use crate::support::machine;
 use crate::support::peer::free_port;
@@ -27,6 +28,12 @@ pub(crate) struct Fitted {
 }
 
 impl Fitted {
+    /// Sets a value of the templates in place of the one that it has.
+    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.values.retain(|(known, _)| *known != name);
+        self.values.push((name, value.into()));
+    }
+
     /// Starts a front before a port and waits until it is there.
     pub(crate) fn start(
         &self,
@@ -137,6 +144,23 @@ pub(crate) fn rounds<T>(
         }
     }
     Ok(samples)
+}
+
+/// One run of a role of this program, told a front's port and more numbers; the front's CPU
+/// nanoseconds come with it.
+pub(crate) fn played(
+    place: &Place,
+    turn: &Turn,
+    role: &str,
+    numbers: &[u64],
+) -> Result<(Told, u64), Failure> {
+    let numbers = std::iter::once(u64::from(turn.running.port)).chain(numbers.iter().copied());
+    let numbers: Vec<_> = numbers.map(|number| number.to_string()).collect();
+    let mut clients = Player::start(place, role, &numbers)?;
+    clients.line()?;
+    let before = turn.cpu_time()?;
+    let told = clients.play()?;
+    Ok((told, turn.cpu_time()?.since(before).nanoseconds))
 }
 
 /// Raises this program's own limit on open files, and with it that of tools it starts.

@@ -20,6 +20,7 @@ mod fitted;
 mod streams;
 mod django;
 mod overload;
+mod growth;
 
 use std::process::ExitCode;
 
@@ -29,7 +30,7 @@ use support::{Failure, crowd, openloop, play, upstream};
 
 /// The parts of the report, in its order. A new part is a module beside this file with a function
 /// `run`, and a line here.
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     Part { name: "proxy", about: "requests to the application", run: proxy::run },
     Part { name: "standing", about: "start, memory of idle connections, size", run: standing::run },
     Part { name: "streams", about: "HTTP/2, WebSockets, Server-Sent Events", run: streams::run },
@@ -39,6 +40,7 @@ const PARTS: [Part; 5] = [
         run: django::run,
     },
     Part { name: "overload", about: "three times what the application can do", run: overload::run },
+    Part { name: "growth", about: "curves of what costs do as work grows", run: growth::run },
 ];
 
 fn main() -> ExitCode {
@@ -47,7 +49,8 @@ fn main() -> ExitCode {
         (crowd::ROLE, crowd::run),
         (openloop::ROLE, openloop::run),
     ];
-    let roles: Vec<_> = own.into_iter().chain(streams::ROLES).chain(overload::ROLES).collect();
+    let roles: Vec<_> =
+        own.into_iter().chain(streams::ROLES).chain(overload::ROLES).chain(growth::ROLES).collect();
     play("load", &roles, |arguments| {
         let names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
         match Options::read(arguments, &names)? {

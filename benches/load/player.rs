@@ -32,6 +32,11 @@ impl Player {
         Ok(Self { child, input, output: BufReader::new(output) })
     }
 
+    /// Its number in the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next line it writes.
     pub(crate) fn line(&mut self) -> Result<String, Failure> {
         read_line(&mut self.output)

@@ -95,6 +95,11 @@ impl Process {
         }
     }
 
+    /// Its number in the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.0.try_wait(), Ok(None))
@@ -144,7 +149,7 @@ impl Process {
     }
 
     /// The process and its children. What starts it replaces itself, so that the id stays.
-    fn family(&self) -> Vec<u32> {
+    pub(crate) fn family(&self) -> Vec<u32> {
         let parent = self.0.id();
         let mut family = vec![parent];
         let all = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -19,16 +19,22 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let (port, count): (u16, usize) = (argument(arguments, 1)?, argument(arguments, 2)?);
     let length = Duration::from_millis(argument(arguments, 3)?);
     let runtime = runtime()?;
-    let mut streams = Vec::new();
-    for _ in 0..count {
-        streams.push(runtime.block_on(open(port)).tried("open a stream of events")?);
-    }
+    let opened = LocalSet::new().block_on(&runtime, async move {
+        let mut all = JoinSet::new();
+        for _ in 0..count {
+            all.spawn_local(open(port));
+        }
+        all.join_all().await
+    });
+    let streams = opened.into_iter().collect::<Result<Vec<_>, _>>();
+    let streams = streams.tried("open a stream of events")?;
     wait_to_begin()?;
-    let begun = Instant::now();
+    // What was written before is in the way already.
+    let (begun, begun_us) = (Instant::now(), now_us());
     let delays = LocalSet::new().block_on(&runtime, async move {
         let mut all = JoinSet::new();
         for (stream, bytes) in streams {
-            all.spawn_local(listen(stream, bytes, begun + length));
+            all.spawn_local(listen(stream, bytes, (begun_us, begun + length)));
         }
         all.join_all().await
     });
@@ -66,17 +72,20 @@ async fn open(port: u16) -> std::io::Result<(TcpStream, Vec<u8>)> {
     }
 }
 
-/// Listens until `end`; gives the delay of each event, in microseconds.
+/// Listens until `end`; gives the delay of each event that was written since the beginning, in
+/// microseconds.
 async fn listen(
     mut stream: TcpStream,
     mut bytes: Vec<u8>,
-    end: Instant,
+    (begun_us, end): (u64, Instant),
 ) -> std::io::Result<Vec<u64>> {
     let mut delays = Vec::new();
     loop {
         let mut read = 0;
         while let Some((written_us, behind)) = next_event(bytes.get(read..).unwrap_or_default()) {
-            delays.push(now_us().saturating_sub(written_us));
+            if written_us >= begun_us {
+                delays.push(now_us().saturating_sub(written_us));
+            }
             read += behind;
         }
         bytes.drain(..read);

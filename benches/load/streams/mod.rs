@@ -44,15 +44,9 @@ fn http2(stage: &Stage, all: &[Front]) -> Result<Value, Failure> {
     let place = &stage.place;
     let fronts: Vec<_> = all.iter().copied().filter(|front| *front != Front::Direct).collect();
     let application = Upstream::start(place.load_cpu, place.files)?;
-    let fitted = Fitted {
-        name: "http2",
-        values: vec![
-            ("NGINX_HTTP2", " http2".to_owned()),
-            ("HAPROXY_HTTP2", " proto h2".to_owned()),
-        ],
-        is_http2: true,
-        ..fitted()
-    };
+    let mut fitted = Fitted { name: "http2", is_http2: true, ..fitted() };
+    fitted.set("NGINX_HTTP2", " http2");
+    fitted.set("HAPROXY_HTTP2", " proto h2");
     let turns = fitted::all(place, &fitted, &fronts, application.port)?;
     let mut values = Vec::new();
     for (connections, streams) in [(1, 10), (16, 10)] {
@@ -80,7 +74,7 @@ fn websocket(stage: &Stage, fronts: &[Front]) -> Result<Value, Failure> {
     let mut values = Vec::new();
     for connections in [1, 64, 512] {
         let take = |turn: &Turn| {
-            played(place, turn, chat::ROLE, (connections, stage.options.seconds * 1000))
+            fitted::played(place, turn, chat::ROLE, &[connections, stage.options.seconds * 1000])
         };
         let samples = fitted::rounds(&turns, stage.options.rounds, take)?;
         let title = format!(
@@ -100,9 +94,14 @@ fn events(place: &Place, fronts: &[Front], quick: bool) -> Result<Value, Failure
     let port = port(&mut application)?;
     // Each stream takes a place in the application.
     let forebay = vec![format!("--concurrency={}", clients * 2)];
-    let turns = fitted::all(place, &Fitted { name: "events", forebay, ..fitted() }, fronts, port)?;
+    let mut fitted = Fitted { name: "events", forebay, ..fitted() };
+    // Without it HAProxy keeps the beginning of an answer for a fifth of a second.
+    fitted.set("HAPROXY_OPTION", "option http-no-delay");
+    let turns = fitted::all(place, &fitted, fronts, port)?;
     // From the middle between two events.
-    let take = |turn: &Turn| played(place, turn, listeners::ROLE, (clients, seconds * 1000 + 100));
+    let take = |turn: &Turn| {
+        fitted::played(place, turn, listeners::ROLE, &[clients, seconds * 1000 + 100])
+    };
     let samples = fitted::rounds(&turns, 1, take)?;
     for (turn, samples) in turns.iter().zip(&samples) {
         for (told, _) in samples {
@@ -122,21 +121,6 @@ fn events(place: &Place, fronts: &[Front], quick: bool) -> Result<Value, Failure
     Ok(value(&title, &turns, &samples))
 }
 
-/// One run of a role of this program; the front's CPU nanoseconds come with it.
-fn played(
-    place: &Place,
-    turn: &Turn,
-    role: &str,
-    (connections, milliseconds): (u64, u64),
-) -> Result<Sample, Failure> {
-    let numbers = [u64::from(turn.running.port), connections, milliseconds];
-    let mut clients = Player::start(place, role, &numbers.map(|number| number.to_string()))?;
-    clients.line()?;
-    let before = turn.cpu_time()?;
-    let told = clients.play()?;
-    Ok((told, turn.cpu_time()?.since(before).nanoseconds))
-}
-
 /// The port that an application tells first.
 fn port(application: &mut Player) -> Result<u16, Failure> {
     let line = application.line()?;
@@ -148,7 +132,13 @@ pub(crate) fn fitted() -> Fitted {
     Fitted {
         nginx: include_str!("nginx.conf"),
         haproxy: include_str!("haproxy.cfg"),
-        values: vec![("NGINX_HTTP2", String::new()), ("HAPROXY_HTTP2", String::new())],
+        values: vec![
+            ("NGINX_HTTP2", String::new()),
+            ("HAPROXY_HTTP2", String::new()),
+            ("HAPROXY_OPTION", String::new()),
+            ("KEPT", "1024".to_owned()),
+            ("THREADS", "1".to_owned()),
+        ],
         ..Fitted::default()
     }
 }

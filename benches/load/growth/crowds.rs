@@ -1,0 +1,103 @@
+//! Connections, and requests that wait: CPU of a request.
+
+use super::{Growth, askers, roomy};
+use crate::fitted::{self, Fitted, Turn};
+use crate::stage::Stage;
+use crate::support::Failure;
+use crate::support::chart::curves::Curve;
+use crate::support::front::Front;
+use crate::support::numbers::{median, number};
+use crate::support::upstream::Upstream;
+
+/// How many connections there are.
+const CONNECTIONS: [usize; 7] = [1, 16, 64, 256, 1024, 4096, 10_000];
+
+/// How many of them ask at once where most are idle.
+const BUSY: usize = 64;
+
+/// How many requests wait.
+const WAITING: [usize; 4] = [1, 10, 100, 1000];
+
+/// How many requests the application is given at once meanwhile.
+const PLACES: usize = 16;
+
+/// How many connections ask and how many are idle.
+type Split<'a> = &'a dyn Fn(usize) -> (usize, usize);
+
+/// Measures more and more connections, most of them idle and then none.
+pub(super) fn connections(stage: &Stage) -> Result<Vec<Growth>, Failure> {
+    let files = stage.place.files;
+    // Each connection has one to the application, and some files are none.
+    let most = files.saturating_sub(500) / 2;
+    if let Some(wanted) = CONNECTIONS.into_iter().find(|count| *count > most) {
+        println!(
+            "limit: {most} connections in place of {wanted}, for each has one to the application: the \
+             limit on open files is {files}"
+        );
+    }
+    let quick = stage.options.choice.quick;
+    let counts: Vec<_> = CONNECTIONS.into_iter().map(|count| count.min(most)).collect();
+    let counts: Vec<_> = if quick { counts.into_iter().step_by(3).collect() } else { counts };
+    let fitted = roomy("connections", &["--connection-limit=20000", "--concurrency=20000"]);
+    let mostly_idle = |count: usize| (count.min(BUSY), count.saturating_sub(BUSY));
+    let cases: [(String, Split<'_>); 2] = [
+        (format!("Connections, of which {BUSY} ask, 200 B"), &mostly_idle),
+        ("Connections which all ask, 200 B".to_owned(), &|count| (count, 0)),
+    ];
+    let fronts = [Front::Nginx, Front::Haproxy, Front::Forebay];
+    cases
+        .into_iter()
+        .map(|(title, split)| {
+            Ok(Growth {
+                title,
+                across: "connections",
+                up: "CPU µs a request",
+                curves: curves(stage, &fitted, &fronts, (&counts, split))?,
+            })
+        })
+        .collect()
+}
+
+/// Measures more and more requests that wait for a place.
+pub(super) fn queued(stage: &Stage) -> Result<Vec<Growth>, Failure> {
+    let concurrency = format!("--concurrency={PLACES}");
+    let fitted = Fitted {
+        haproxy: include_str!("queued.cfg"),
+        ..roomy("queued", &[&concurrency, "--queue-limit=2000"])
+    };
+    let split: Split<'_> = &|waiting| (PLACES + waiting, 0);
+    let fronts = [Front::Haproxy, Front::Forebay];
+    Ok(vec![Growth {
+        title: format!("Requests that wait while the application is given {PLACES} at once, 200 B"),
+        across: "waiting",
+        up: "CPU µs a request",
+        curves: curves(stage, &fitted, &fronts, (&WAITING, split))?,
+    }])
+}
+
+/// A curve for each front.
+fn curves(
+    stage: &Stage,
+    fitted: &Fitted,
+    fronts: &[Front],
+    (counts, split): (&[usize], Split<'_>),
+) -> Result<Vec<Curve>, Failure> {
+    let place = &stage.place;
+    let application = Upstream::start(place.load_cpu, place.files)?;
+    let turns = fitted::all(place, fitted, &Front::installed(fronts), application.port)?;
+    let curve = |turn: &Turn| Curve { name: turn.front.name().to_owned(), points: Vec::new() };
+    let mut curves: Vec<Curve> = turns.iter().map(curve).collect();
+    for count in counts {
+        let (busy, idle) = split(*count);
+        let numbers = [busy as u64, idle as u64, stage.options.seconds * 1000];
+        let take = |turn: &Turn| fitted::played(place, turn, askers::ROLE, &numbers);
+        let samples = fitted::rounds(&turns, 1, take)
+            .map_err(|why| Failure::new(format!("{count} connections: {why}")))?;
+        for (curve, samples) in curves.iter_mut().zip(&samples) {
+            let cpu_us =
+                samples.iter().map(|(told, cpu_ns)| number(*cpu_ns) / 1e3 / number(told.good));
+            curve.points.push((number(*count as u64), median(&cpu_us.collect::<Vec<_>>())));
+        }
+    }
+    Ok(curves)
+}
