@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::front::Place;
@@ -31,7 +31,7 @@ pub(crate) struct Subject<'a> {
 
 /// The instructions in user space that one request takes, by callgrind.
 pub(crate) fn per_request(place: &Place, subject: &Subject<'_>) -> Result<u64, Failure> {
-    let count = |requests| run(place, subject, (requests, &[]), |_| Ok(()));
+    let count = |requests| run(place, subject, (requests, &[]), |_, _| Ok(()));
     let (few, many) = (count(FEW)?, count(MANY)?);
     Ok(many.saturating_sub(few) / (MANY - FEW))
 }
@@ -42,29 +42,28 @@ pub(crate) fn per_request_when_ready(place: &Place, subject: &Subject<'_>) -> Re
     let count = |requests| {
         let prefix = format!("--vgdb-prefix={}", place.directory.join("vgdb").display());
         let flags = ["--instr-atstart=no", prefix.as_str()];
-        run(place, subject, (requests, &flags), |process| {
-            let id = process.id().to_string();
-            let status = Command::new("callgrind_control")
-                .args(["--instr=on", &prefix, &id])
-                .stdout(Stdio::null())
-                .status()
-                .tried("begin to count")?;
-            if status.success() {
+        run(place, subject, (requests, &flags), |process, switch| {
+            let (switch, id) = (format!("--instr={switch}"), process.id().to_string());
+            let arguments = [switch.as_str(), prefix.as_str(), id.as_str()];
+            let output = Command::new("callgrind_control").args(arguments).output();
+            let output = output.tried("begin or end to count")?;
+            if output.status.success() {
                 return Ok(());
             }
-            Err(Failure::new("callgrind_control failed; its words are above"))
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            Err(Failure::new(format!("callgrind_control failed: {words}")))
         })
     };
     Ok(count(MANY)?.saturating_sub(count(FEW)?) / (MANY - FEW))
 }
 
-/// All instructions of a server that starts, answers so many requests and ends; `ready` is told when
-/// its request is known.
+/// All instructions of a server that starts, answers so many requests and ends; `switch` is told
+/// `on` when its request is known, and `off` when all are answered.
 fn run(
     place: &Place,
     subject: &Subject<'_>,
     (requests, flags): (u64, &[&str]),
-    ready: impl FnOnce(&Process) -> Result<(), Failure>,
+    switch: impl Fn(&Process, &str) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let port = free_port()?;
     let folder = place.directory.join("callgrind");
@@ -77,7 +76,7 @@ fn run(
     let (words, pause) = (place.directory.join("callgrind.log"), Duration::from_millis(50));
     let (process, _) = Process::answering(command, &words, pause, port, &subject.first)?;
     let request = (subject.request)(port)?;
-    ready(&process)?;
+    switch(&process, "on")?;
     let connect = || wire::connect(port).tried("connect to a server");
     let mut stream = connect()?;
     for number in 1..=requests {
@@ -87,6 +86,7 @@ fn run(
         wire::exchange(&mut stream, &request)?;
     }
     drop(stream);
+    switch(&process, "off")?;
     drop(process);
     collected(&folder)
 }

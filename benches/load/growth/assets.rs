@@ -9,7 +9,7 @@ use super::Growth;
 use crate::stage::Stage;
 use crate::support::chart::curves::Curve;
 use crate::support::count::{Subject, per_request_when_ready};
-use crate::support::front::Place;
+use crate::support::front::{Front, Place};
 use crate::support::numbers::{median, number};
 use crate::support::peer::free_port;
 use crate::support::process::Process;
@@ -35,14 +35,14 @@ struct Standing {
 }
 
 /// Measures forebay with more and more files.
-pub(super) fn run(stage: &Stage) -> Result<Vec<Growth>, Failure> {
+pub(super) fn run(stage: &Stage, _: &[Front]) -> Result<Vec<Growth>, Failure> {
     let place = &stage.place;
     let quick = stage.options.choice.quick;
     let application = Upstream::start(place.load_cpu, place.files)?;
     let files = Files(place.directory.join("growth-files"));
     drop(fs::remove_dir_all(&files.0)); // an earlier run may have been ended
     let counts: Vec<u32> =
-        if quick { COUNTS.into_iter().step_by(2).collect() } else { COUNTS.to_vec() };
+        if quick { COUNTS.into_iter().step_by(3).collect() } else { COUNTS.to_vec() };
     let mut points: [Vec<(f64, f64)>; 5] = Default::default();
     let mut have = 0;
     for count in counts {

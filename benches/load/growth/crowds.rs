@@ -25,14 +25,15 @@ const PLACES: usize = 16;
 type Split<'a> = &'a dyn Fn(usize) -> (usize, usize);
 
 /// Measures more and more connections, most of them idle and then none.
-pub(super) fn connections(stage: &Stage) -> Result<Vec<Growth>, Failure> {
+pub(super) fn connections(stage: &Stage, here: &[Front]) -> Result<Vec<Growth>, Failure> {
     let files = stage.place.files;
-    // Each connection has one to the application, and some files are none.
-    let most = files.saturating_sub(500) / 2;
+    // Each connection has one to the application, and nginx closes idle ones when of all that it may
+    // have fewer than a sixteenth are left.
+    let most = files * 9 / 20;
     if let Some(wanted) = CONNECTIONS.into_iter().find(|count| *count > most) {
         println!(
-            "limit: {most} connections in place of {wanted}, for each has one to the application: the \
-             limit on open files is {files}"
+            "\nlimit: {most} connections in place of {wanted}: each has one to the application, and \
+             `ulimit -Hn` allows {files} open files"
         );
     }
     let quick = stage.options.choice.quick;
@@ -44,7 +45,6 @@ pub(super) fn connections(stage: &Stage) -> Result<Vec<Growth>, Failure> {
         (format!("Connections, of which {BUSY} ask, 200 B"), &mostly_idle),
         ("Connections which all ask, 200 B".to_owned(), &|count| (count, 0)),
     ];
-    let fronts = [Front::Nginx, Front::Haproxy, Front::Forebay];
     cases
         .into_iter()
         .map(|(title, split)| {
@@ -52,21 +52,22 @@ pub(super) fn connections(stage: &Stage) -> Result<Vec<Growth>, Failure> {
                 title,
                 across: "connections",
                 up: "CPU µs a request",
-                curves: curves(stage, &fitted, &fronts, (&counts, split))?,
+                curves: curves(stage, &fitted, here, (&counts, split))?,
             })
         })
         .collect()
 }
 
 /// Measures more and more requests that wait for a place.
-pub(super) fn queued(stage: &Stage) -> Result<Vec<Growth>, Failure> {
+pub(super) fn queued(stage: &Stage, here: &[Front]) -> Result<Vec<Growth>, Failure> {
     let concurrency = format!("--concurrency={PLACES}");
     let fitted = Fitted {
         haproxy: include_str!("queued.cfg"),
         ..roomy("queued", &[&concurrency, "--queue-limit=2000"])
     };
     let split: Split<'_> = &|waiting| (PLACES + waiting, 0);
-    let fronts = [Front::Haproxy, Front::Forebay];
+    // nginx has no queue.
+    let fronts: Vec<_> = here.iter().copied().filter(|front| *front != Front::Nginx).collect();
     Ok(vec![Growth {
         title: format!("Requests that wait while the application is given {PLACES} at once, 200 B"),
         across: "waiting",
@@ -84,7 +85,7 @@ fn curves(
 ) -> Result<Vec<Curve>, Failure> {
     let place = &stage.place;
     let application = Upstream::start(place.load_cpu, place.files)?;
-    let turns = fitted::all(place, fitted, &Front::installed(fronts), application.port)?;
+    let turns = fitted::all(place, fitted, fronts, application.port)?;
     let curve = |turn: &Turn| Curve { name: turn.front.name().to_owned(), points: Vec::new() };
     let mut curves: Vec<Curve> = turns.iter().map(curve).collect();
     for count in counts {

@@ -19,6 +19,7 @@ use crate::stage::{Findings, Stage};
 use crate::streams;
 use crate::support::chart::axis::Scale;
 use crate::support::chart::curves::{Curve, Curves};
+use crate::support::front::Front;
 use crate::support::machine::Machine;
 use crate::support::{Failure, Role, report};
 use fit::Fit;
@@ -41,9 +42,10 @@ struct Growth {
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
     Machine::look(&stage.machine.command, &[("valgrind", "valgrind")])?;
     allow_files(&stage.place)?;
+    let here = Front::installed(&[Front::Nginx, Front::Haproxy, Front::Forebay]);
     let mut values = Vec::new();
     for measure in [hops::run, assets::run, crowds::connections, crowds::queued, threads::run] {
-        for growth in measure(stage)? {
+        for growth in measure(stage, &here)? {
             println!("\n{}\n{}", growth.title, growth.table());
             values.push(growth.value());
             findings.draw(growth.drawing());

@@ -15,7 +15,7 @@ use crate::support::{Failure, Tried as _, upstream};
 const BUSY: u64 = 64;
 
 /// Measures each front with one thread and with two, or as many workers.
-pub(super) fn run(stage: &Stage) -> Result<Vec<Growth>, Failure> {
+pub(super) fn run(stage: &Stage, here: &[Front]) -> Result<Vec<Growth>, Failure> {
     let (place, machine) = (&stage.place, &stage.machine);
     if machine.load_cpu == machine.proxy_cpu {
         println!("not measured: two threads, for there is one CPU");
@@ -26,7 +26,7 @@ pub(super) fn run(stage: &Stage) -> Result<Vec<Growth>, Failure> {
     let port = application.line()?.parse().tried("read the application's port")?;
     roam(application.id(), &cpus)?;
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
-    for front in Front::installed(&[Front::Nginx, Front::Haproxy, Front::Forebay]) {
+    for front in here.iter().copied() {
         let (mut rate, mut cost) = (Vec::new(), Vec::new());
         for threads in [1_u8, 2] {
             let turn = Turn { front, running: fitted(threads).start(place, front, port)? };
