@@ -18,11 +18,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use support::front::Place;
+use support::front::{Place, free_port};
 use support::machine::{self, Machine};
 use support::numbers::{median, number};
 use support::options::Choice;
-use support::peer::free_port;
 use support::process::{CpuTime, Process};
 use support::{Failure, Tried as _, eventually, play, report};
 

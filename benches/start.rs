@@ -18,11 +18,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use support::front::Place;
+use support::front::{Place, free_port};
 use support::machine::Machine;
 use support::numbers::{least, median};
 use support::options::Choice;
-use support::peer::free_port;
 use support::process::Process;
 use support::{Failure, Tried as _, eventually, play, report, wait, wire};
 

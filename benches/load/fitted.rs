@@ -5,9 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::player::{Player, Told};
-use crate::support::front::{Front, Place, Running, configuration};
+use crate::support::front::{Front, Place, Running, configuration, free_port};
 use crate::support::machine;
-use crate::support::peer::free_port;
 use crate::support::process::{CpuTime, Process};
 use crate::support::{Failure, Tried as _, eventually, wire};
 

@@ -13,7 +13,10 @@
 mod support;
 
 mod stage;
+mod goals;
 mod proxy;
+mod unix;
+mod latency;
 mod standing;
 mod player;
 mod fitted;
@@ -23,15 +26,18 @@ mod overload;
 mod growth;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use stage::{Findings, Part, Stage};
 use support::options::{self, Options};
-use support::{Failure, crowd, openloop, play, upstream};
+use support::{Failure, crowd, openloop, play, relay, upstream};
 
 /// The parts of the report, in its order. A new part is a module beside this file with a function
 /// `run`, and a line here.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 8] = [
     Part { name: "proxy", about: "requests to the application", run: proxy::run },
+    Part { name: "unix", about: "the application behind a Unix socket", run: unix::run },
+    Part { name: "latency", about: "latency at a fixed rate", run: latency::run },
     Part { name: "standing", about: "start, memory of idle connections, size", run: standing::run },
     Part { name: "streams", about: "HTTP/2, WebSockets, Server-Sent Events", run: streams::run },
     Part {
@@ -44,13 +50,14 @@ const PARTS: [Part; 6] = [
 ];
 
 fn main() -> ExitCode {
-    let own = [
+    let shared = [
         (upstream::ROLE, upstream::run as fn(&_) -> _),
         (crowd::ROLE, crowd::run),
+        (relay::ROLE, relay::run),
         (openloop::ROLE, openloop::run),
     ];
-    let roles: Vec<_> =
-        own.into_iter().chain(streams::ROLES).chain(overload::ROLES).chain(growth::ROLES).collect();
+    let own = streams::ROLES.into_iter().chain(overload::ROLES).chain(growth::ROLES);
+    let roles: Vec<_> = shared.into_iter().chain(own).collect();
     play("load", &roles, |arguments| {
         let names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
         match Options::read(arguments, &names)? {
@@ -74,10 +81,15 @@ fn measure(options: Options) -> Result<(), Failure> {
     let mut failed = Vec::new();
     for part in PARTS.iter().filter(|part| stage.options.wants(part.name)) {
         println!("\n== {}: {}", part.name, part.about);
+        let begun = Instant::now();
         if let Err(why) = (part.run)(&stage, &mut findings) {
             eprintln!("error: part {}: {why}", part.name);
             failed.push(part.name);
         }
+        println!("part {} took {:.0} s", part.name, begun.elapsed().as_secs_f64());
+    }
+    if let Some(goals) = findings.summary() {
+        print!("\n== goals, from the numbers above\n{goals}");
     }
     println!("\nload of the machine afterwards: {}", support::machine::load());
     findings.write(&stage)?;

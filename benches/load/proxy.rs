@@ -1,45 +1,112 @@
-//! Requests that go to the application.
+//! Requests that go to the application, over TCP on both sides: CPU time, rate, and latency when
+//! there is no more to give.
 
 use serde_json::Value;
 
+use crate::goals::Goal;
 use crate::stage::{Findings, Stage};
 use crate::support::chart::bars::Bars;
-use crate::support::peer::{Bench, Kind, Peer};
-use crate::support::rounds::{self, Case};
-use crate::support::{Failure, check, report};
+use crate::support::peer::{
+    Behind, CADDY, DIRECT, FOREBAY, FOREBAY_NO_LOG, HAPROXY, HAPROXY_LOG, NGINX, NGINX_LOG, Peer,
+    RELAY, Started,
+};
+use crate::support::rounds::{self, Case, Measured, Sample};
+use crate::support::{Failure, check, report, wire};
 
-/// What is measured.
-const CASES: [Case; 4] = [
-    Case { name: "200 B", path: "/b200", connections: 16 },
-    Case { name: "200 B", path: "/b200", connections: 64 },
-    Case { name: "10 KiB", path: "/b10k", connections: 16 },
-    Case { name: "10 KiB", path: "/b10k", connections: 64 },
+/// A case, and who is measured in it beside the usual four.
+struct Measure {
+    case: Case,
+    /// Bytes of the request's content; without any it is a GET.
+    content: usize,
+    is_quick: bool,
+    others: &'static [Peer],
+}
+
+/// Who is measured in every case. forebay has its log on, the others have none: what a log costs
+/// each of them stands in the case that has all forms.
+const USUAL: [Peer; 4] = [RELAY, NGINX, HAPROXY, FOREBAY];
+
+const ALL_FORMS: &[Peer] = &[DIRECT, NGINX_LOG, HAPROXY_LOG, CADDY, FOREBAY_NO_LOG];
+
+const CASES: [Measure; 10] = [
+    plain("200 B", "/b200", 1),
+    plain("200 B", "/b200", 16),
+    Measure { is_quick: true, others: ALL_FORMS, ..plain("200 B", "/b200", 64) },
+    plain("200 B", "/b200", 256),
+    plain("10 KiB", "/b10k", 16),
+    Measure { is_quick: true, others: &[CADDY], ..plain("10 KiB", "/b10k", 64) },
+    Measure { is_quick: true, others: &[CADDY], ..plain("100 KiB", "/b100k", 16) },
+    Measure { content: 2 << 10, ..plain(POST, "/b200", 16) },
+    Measure { content: 2 << 10, is_quick: true, ..plain(POST, "/b200", 64) },
+    Measure { content: 1 << 20, is_quick: true, ..plain("upload of 1 MiB", "/b200", 8) },
 ];
+
+const POST: &str = "POST 2 KiB";
+
+const fn plain(name: &'static str, path: &'static str, connections: usize) -> Measure {
+    let case = Case { name, path, connections };
+    Measure { case, content: 0, is_quick: false, others: &[] }
+}
 
 /// Measures each case.
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
-    let bench = Bench::prepare(&stage.machine, &stage.options)?;
-    let (kinds, missing) = Kind::installed();
-    for kind in missing {
-        println!("not measured: {} (install Debian's package `{}`)", kind.name(), kind.package());
-    }
-    let peers: Vec<Peer> =
-        kinds.iter().map(|kind| bench.start(*kind)).collect::<Result<_, Failure>>()?;
-    println!("{}", check::all_do_the_same(&bench, &peers)?);
+    let application = stage.application()?;
+    let behind = Behind::Port(application.port);
+    let peers = stage.start(&[&USUAL[..], ALL_FORMS].concat(), &behind)?;
+    println!("{}", check::all_do_the_same(&peers, application.port)?);
     let plan = stage.plan();
-    let (mut values, mut groups) = (Vec::new(), Vec::new());
-    for case in CASES {
-        let targets: Vec<_> = peers.iter().map(|peer| peer.target(case.path)).collect();
-        let result = rounds::run(&plan, &targets, case)?;
-        print!("{}", report::case(&result, &[Kind::Nginx.name(), Kind::Haproxy.name()]));
-        groups.push(report::case_bars(&result));
-        values.push(report::case_json(&result));
+    let (mut all, mut values, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    for measure in CASES.iter().filter(|measure| measure.is_quick || !stage.options.choice.quick) {
+        let is_in =
+            |peer: &&Started| USUAL.contains(&peer.peer) || measure.others.contains(&peer.peer);
+        let target = |peer| Started::target(peer, request(measure));
+        let targets: Vec<_> = peers.iter().filter(is_in).map(target).collect();
+        let measured = rounds::run(&plan, &targets, measure.case)?;
+        print!("{}", report::case(&measured, &[NGINX.name, HAPROXY.name, RELAY.name]));
+        groups.push(report::case_bars(&measured));
+        values.push(report::case_json(&measured));
+        all.push(measured);
     }
     findings.draw(Bars {
         title: "CPU time of a proxied request".to_owned(),
-        axis: "µs a request, median of the samples; less is better".to_owned(),
+        axis: "µs a request in the proxy, median of the samples; less is better".to_owned(),
         groups,
     });
     findings.keep("proxy", Value::Array(values));
+    goals(&all, findings);
     Ok(())
+}
+
+fn request(measure: &Measure) -> Vec<u8> {
+    match measure.content {
+        0 => wire::request(measure.case.path),
+        length => wire::post(measure.case.path, &vec![b'x'; length]),
+    }
+}
+
+/// Holds what was measured against the goals.
+fn goals(all: &[Measured], findings: &mut Findings) {
+    let cpu = |is_in: fn(&Case) -> bool, other: Peer| -> Vec<(String, f64)> {
+        let cases = all.iter().filter(|measured| is_in(&measured.case));
+        let ratio = |measured: &Measured| {
+            let ratio = measured.ratio(FOREBAY.name, other.name, Sample::cpu_us)?;
+            Some((measured.case.text(), ratio))
+        };
+        cases.filter_map(ratio).collect()
+    };
+    let is_small = |case: &Case| matches!(case.name, "200 B" | "10 KiB" | POST);
+    let is_large = |case: &Case| case.name == "100 KiB";
+    let is_busy = |case: &Case| is_page(case) && case.connections == 64;
+    let is_written = |case: &Case| case.name == "200 B" && case.connections == 64;
+    let goal = |what: &str, limit, ratios| Goal::worst(what, limit, ratios);
+    findings.goal(goal("CPU up to 10 KiB ÷ nginx without log", 0.75, cpu(is_small, NGINX)));
+    findings.goal(goal("CPU up to 10 KiB ÷ haproxy without log", 0.9, cpu(is_small, HAPROXY)));
+    findings.goal(goal("the same ÷ nginx with log", 0.75, cpu(is_written, NGINX_LOG)));
+    findings.goal(goal("the same ÷ haproxy with log", 0.9, cpu(is_written, HAPROXY_LOG)));
+    findings.goal(goal("CPU at 100 KiB ÷ nginx", 0.5, cpu(is_large, NGINX)));
+    findings.goal(goal("CPU at 64 connections ÷ relay", 1.45, cpu(is_busy, RELAY)));
+}
+
+fn is_page(case: &Case) -> bool {
+    matches!(case.name, "200 B" | "10 KiB")
 }

@@ -4,11 +4,14 @@ use std::fs;
 
 use serde_json::{Map, Value, json};
 
+use crate::goals::{self, Goal};
 use crate::support::chart::{self, Chart};
-use crate::support::front::Place;
+use crate::support::front::{Front, Place};
 use crate::support::machine::Machine;
 use crate::support::options::Options;
+use crate::support::peer::{Behind, Peer, Started};
 use crate::support::rounds::Plan;
+use crate::support::upstream::Upstream;
 use crate::support::{Failure, Tried as _, report};
 
 /// A part of the report.
@@ -29,6 +32,8 @@ pub(crate) struct Stage {
     pub(crate) options: Options,
     /// What fronts are started with.
     pub(crate) place: Place,
+    /// Those that can be started here.
+    fronts: Vec<Front>,
 }
 
 impl Stage {
@@ -37,7 +42,31 @@ impl Stage {
         let machine = Machine::look(&options.choice.command, &[("wrk", "wrk")])?;
         println!("{}", machine.text());
         let place = Place::prepare(&machine, &options.choice, "load")?;
-        Ok(Self { machine, options, place })
+        let fronts =
+            Front::installed(&[Front::Nginx, Front::Haproxy, Front::Caddy, Front::Forebay]);
+        Ok(Self { machine, options, place, fronts })
+    }
+
+    /// Those of `wanted` that can be started here; nobody in front always can.
+    pub(crate) fn fronts(&self, wanted: &[Front]) -> Vec<Front> {
+        let is_here = |front: &Front| *front == Front::Direct || self.fronts.contains(front);
+        wanted.iter().copied().filter(is_here).collect()
+    }
+
+    /// Those of `wanted` that can be started here.
+    pub(crate) fn peers(&self, wanted: &[Peer]) -> Vec<Peer> {
+        let is_here = |peer: &Peer| peer.front().is_none_or(|front| self.fronts.contains(&front));
+        wanted.iter().copied().filter(is_here).collect()
+    }
+
+    /// Starts those of `wanted` that can be started here, before an application.
+    pub(crate) fn start(&self, wanted: &[Peer], behind: &Behind) -> Result<Vec<Started>, Failure> {
+        self.peers(wanted).into_iter().map(|peer| peer.start(&self.place, behind)).collect()
+    }
+
+    /// Starts the application, with sockets in the folder of the benchmark.
+    pub(crate) fn application(&self) -> Result<Upstream, Failure> {
+        Upstream::start_in(self.place.load_cpu, self.place.files, &self.place.directory)
     }
 
     /// How load is made where rounds go through peers.
@@ -56,6 +85,7 @@ impl Stage {
 pub(crate) struct Findings {
     values: Map<String, Value>,
     charts: Vec<Chart>,
+    goals: Vec<Goal>,
 }
 
 impl Findings {
@@ -69,6 +99,16 @@ impl Findings {
         self.charts.push(chart.into());
     }
 
+    /// Keeps a goal for the summary.
+    pub(crate) fn goal(&mut self, goal: Goal) {
+        self.goals.push(goal);
+    }
+
+    /// The table of all goals, where there are some.
+    pub(crate) fn summary(&self) -> Option<String> {
+        (!self.goals.is_empty()).then(|| goals::summary(&self.goals))
+    }
+
     /// Writes the files that were asked for.
     pub(crate) fn write(self, stage: &Stage) -> Result<(), Failure> {
         let machine = &stage.machine;
@@ -80,6 +120,7 @@ impl Findings {
                 "command": machine.command,
                 "load_before": machine.load,
                 "parts": Value::Object(self.values),
+                "goals": goals::values(&self.goals),
             });
             report::write_value(path, &all)?;
             println!("all numbers: {}", path.display());

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::front::Place;
-use super::peer::free_port;
+use super::front::{Place, free_port};
 use super::process::Process;
 use super::{Failure, Tried as _, wire};
 

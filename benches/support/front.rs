@@ -1,13 +1,13 @@
 //! Proxies as they usually stand in front of one application, each with its defaults.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::machine::{self, Machine};
 use super::options::Choice;
-use super::peer::free_port;
 use super::process::Process;
 use super::{Failure, Tried as _, wire};
 
@@ -116,11 +116,7 @@ impl Place {
         front: Front,
         (port, upstream): (u16, u16),
     ) -> Result<Command, Failure> {
-        let program = if front == Front::Forebay {
-            self.forebay.clone()
-        } else {
-            machine::program(front.name()).ok_or_else(|| Failure::new("it is not installed"))?
-        };
+        let program = self.program(front)?;
         let mut command = Process::command(&program, self.proxy_cpu, self.files);
         command.current_dir(&self.directory);
         let configure = |name, template| self.configure(name, template, port, upstream);
@@ -140,17 +136,26 @@ impl Place {
                 command.arg("-db").arg("-f").arg(path);
             }
             Front::Forebay => {
-                command.args(forebay(port, upstream));
+                command.args(forebay(port, &format!("127.0.0.1:{upstream}")));
                 command.arg("--connection-limit=40000");
             }
         }
         Ok(command)
     }
 
+    /// The program of a front.
+    pub(crate) fn program(&self, front: Front) -> Result<PathBuf, Failure> {
+        if front == Front::Forebay {
+            return Ok(self.forebay.clone());
+        }
+        let name = front.name();
+        machine::program(name).ok_or_else(|| Failure::new(format!("{name} is not installed")))
+    }
+
     /// The forebay to measure, on a port before another.
     pub(crate) fn forebay(&self, port: u16, upstream: u16) -> Command {
         let mut command = Process::command(&self.forebay, self.proxy_cpu, self.files);
-        command.args(forebay(port, upstream));
+        command.args(forebay(port, &format!("127.0.0.1:{upstream}")));
         command
     }
 
@@ -172,12 +177,18 @@ impl Place {
     }
 }
 
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> Result<u16, Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).tried("find a free port")?;
+    Ok(listener.local_addr().tried("find a free port")?.port())
+}
+
 /// What forebay is told on a port before another, wherever it is measured.
-pub(crate) fn forebay(port: u16, upstream: u16) -> [String; 5] {
+pub(crate) fn forebay(port: u16, upstream: &str) -> [String; 5] {
     [
         "proxy".to_owned(),
         format!("--listen=127.0.0.1:{port}"),
-        format!("--upstream=127.0.0.1:{upstream}"),
+        format!("--upstream={upstream}"),
         "--platform=app-service".to_owned(),
         "--host=www.example.com".to_owned(),
     ]

@@ -1,206 +1,209 @@
-//! forebay and those it is compared with.
+//! Those who are measured: fronts set up to do the same work, and what they stand between.
+//!
+//! `support/equal` has their configurations. Standard output goes to `/dev/null`: there forebay and
+//! `HAProxy` write their logs, so that no disk is measured; nginx writes to the same file, buffered.
 
-use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::front::{configuration, forebay};
-use super::machine::{self, Machine};
-use super::options::Options;
+use super::front::{Front, Place, configuration, forebay, free_port};
 use super::process::Process;
+use super::relay;
 use super::rounds::Target;
-use super::upstream::Upstream;
 use super::{Failure, Tried as _, wire};
 
-/// Who stands in front of the application.
+/// Who stands in front of the application, in one of its forms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
+pub(crate) struct Peer {
+    /// The name in the tables.
+    pub(crate) name: &'static str,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
     /// Nobody.
     Direct,
-    Nginx,
-    Haproxy,
-    Forebay,
+    /// The floor: bytes pass from one connection to the other, and nobody looks at them.
+    Relay,
+    /// A front in its form of `support/equal`, with a line for each request or without.
+    Equal { front: Front, has_log: bool },
+    /// forebay with everything that is on by default, and these flags.
+    Forebay(&'static [&'static str]),
 }
 
-impl Kind {
-    /// Who can be measured here, and who cannot.
-    pub(crate) fn installed() -> (Vec<Self>, Vec<Self>) {
-        [Self::Direct, Self::Nginx, Self::Haproxy, Self::Forebay]
-            .into_iter()
-            .partition(|kind| kind.package().is_empty() || kind.program().is_some())
+pub(crate) const DIRECT: Peer = Peer { name: "direct", form: Form::Direct };
+pub(crate) const RELAY: Peer = Peer { name: "relay", form: Form::Relay };
+pub(crate) const NGINX: Peer = Peer::equal("nginx", Front::Nginx, false);
+pub(crate) const NGINX_LOG: Peer = Peer::equal("nginx, log", Front::Nginx, true);
+pub(crate) const HAPROXY: Peer = Peer::equal("haproxy", Front::Haproxy, false);
+pub(crate) const HAPROXY_LOG: Peer = Peer::equal("haproxy, log", Front::Haproxy, true);
+pub(crate) const CADDY: Peer = Peer::equal("caddy", Front::Caddy, false);
+pub(crate) const FOREBAY: Peer = Peer::forebay("forebay", &[]);
+pub(crate) const FOREBAY_NO_LOG: Peer = Peer::forebay("forebay, no log", &["--access-log=off"]);
+
+/// Where the application is.
+#[derive(Clone, Debug)]
+pub(crate) enum Behind {
+    Port(u16),
+    Socket(PathBuf),
+}
+
+impl Behind {
+    /// As nginx, Caddy and forebay name it; `HAProxy` too, since it knows what begins with a `/`.
+    fn text(&self, prefix: &str) -> String {
+        match self {
+            Self::Port(port) => format!("127.0.0.1:{port}"),
+            Self::Socket(path) => format!("{prefix}{}", path.display()),
+        }
+    }
+}
+
+impl Peer {
+    const fn equal(name: &'static str, front: Front, has_log: bool) -> Self {
+        Self { name, form: Form::Equal { front, has_log } }
     }
 
-    /// The name in the tables.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Nginx => "nginx",
-            Self::Haproxy => "haproxy",
-            Self::Forebay => "forebay",
+    /// forebay with flags of its own.
+    pub(crate) const fn forebay(name: &'static str, flags: &'static [&'static str]) -> Self {
+        Self { name, form: Form::Forebay(flags) }
+    }
+
+    /// The front, where there is one.
+    pub(crate) fn front(self) -> Option<Front> {
+        match self.form {
+            Form::Direct | Form::Relay => None,
+            Form::Equal { front, .. } => Some(front),
+            Form::Forebay(_) => Some(Front::Forebay),
         }
     }
 
-    /// The Debian package; empty for what needs none.
-    pub(crate) fn package(self) -> &'static str {
-        match self {
-            Self::Direct | Self::Forebay => "",
-            Self::Nginx => "nginx",
-            Self::Haproxy => "haproxy",
+    /// Whether the application gets from it just what forebay would give it.
+    pub(crate) fn does_the_same(self) -> bool {
+        self.front().is_some_and(|front| front != Front::Caddy)
+    }
+
+    /// Starts it and waits for its first answer.
+    pub(crate) fn start(self, place: &Place, behind: &Behind) -> Result<Started, Failure> {
+        if let (Form::Direct, Behind::Port(port)) = (self.form, behind) {
+            return Ok(Started { peer: self, port: *port, process: None });
         }
+        let port = free_port()?;
+        let mut command = self.command(place, port, behind)?;
+        command.stdout(Stdio::null());
+        let log = place.directory.join(format!("{}.log", self.name));
+        let request = wire::request("/b200");
+        let started = Process::start_without_output(command, &log)
+            .and_then(|process| process.answered(&log, LOOK_AGAIN, port, &request));
+        let (process, answer) =
+            started.map_err(|why| Failure::new(format!("{}: {why}", self.name)))?;
+        if !answer.status_line.contains(" 200 ") {
+            return Err(Failure::new(format!("{} answers `{}`", self.name, answer.status_line)));
+        }
+        Ok(Started { peer: self, port, process: Some(process) })
     }
 
-    fn program(self) -> Option<PathBuf> {
-        machine::program(self.name())
-    }
-
-    fn version(self) -> Option<String> {
-        let program = self.program()?;
-        let line = machine::first_line(program.to_str()?, &["-v"])?;
-        line.split([' ', '/'])
-            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
-            .map(|version| format!("{} {version}", self.name()))
+    /// What starts it on a port.
+    pub(crate) fn command(
+        self,
+        place: &Place,
+        port: u16,
+        behind: &Behind,
+    ) -> Result<Command, Failure> {
+        let (front, has_log) = match self.form {
+            Form::Direct => return Err(Failure::new("nobody is in front, so nothing starts")),
+            Form::Relay => {
+                let program = std::env::current_exe().tried("find this program")?;
+                let mut command = Process::command(&program, place.proxy_cpu, place.files);
+                command.args([relay::ROLE, &port.to_string(), &behind.text("")]);
+                return Ok(command);
+            }
+            Form::Forebay(flags) => {
+                let program = place.program(Front::Forebay)?;
+                let mut command = Process::command(&program, place.proxy_cpu, place.files);
+                command.args(forebay(port, &behind.text("unix:"))).args(flags);
+                return Ok(command);
+            }
+            Form::Equal { front, has_log } => (front, has_log),
+        };
+        let program = place.program(front)?;
+        let mut command = Process::command(&program, place.proxy_cpu, place.files);
+        command.current_dir(&place.directory);
+        let configure = |name: &str, template, upstream: String, (log, notes): (&str, &str)| {
+            configuration(
+                &place.directory.join(format!("{}-{port}-{name}", front.name())),
+                template,
+                &[
+                    ("DIRECTORY", place.directory.display().to_string()),
+                    ("LISTEN", port.to_string()),
+                    ("UPSTREAM", upstream),
+                    ("FILES", place.files.to_string()),
+                    ("CONNECTIONS", ((place.files - SPARE_FILES / 2) / 2).to_string()),
+                    ("LOG", log.to_owned()),
+                    ("NOTES", notes.to_owned()),
+                ],
+            )
+        };
+        match front {
+            Front::Nginx => {
+                let log = if has_log { "/dev/null line buffer=64k flush=1s" } else { "off" };
+                let upstream = behind.text("unix:");
+                let template = include_str!("equal/nginx.conf");
+                let path = configure("nginx.conf", template, upstream, (log, ""))?;
+                command.arg("-e").arg(place.directory.join("nginx.log")).arg("-c").arg(path);
+            }
+            Front::Haproxy => {
+                let log = if has_log { HAPROXY_LOGS } else { ("no log", "") };
+                let template = include_str!("equal/haproxy.cfg");
+                let path = configure("haproxy.cfg", template, behind.text(""), log)?;
+                command.arg("-db").arg("-f").arg(path);
+            }
+            Front::Caddy => {
+                let upstream = behind.text("unix/");
+                let template = include_str!("equal/Caddyfile");
+                let path = configure("Caddyfile", template, upstream, ("", ""))?;
+                command.env("HOME", &place.directory);
+                command.args(["run", "--adapter", "caddyfile", "--config"]).arg(path);
+            }
+            Front::Direct | Front::Forebay => {
+                return Err(Failure::new(format!("{front:?} has no configuration")));
+            }
+        }
+        Ok(command)
     }
 }
 
-/// What all peers share.
+/// A peer, running.
 #[derive(Debug)]
-pub(crate) struct Bench {
-    pub(crate) upstream: Upstream,
-    pub(crate) load_cpu: usize,
-    pub(crate) proxy_cpu: usize,
-    pub(crate) files: usize,
-    /// Idle connections to measure with: as many as wanted, or as the limit on files allows.
-    pub(crate) crowd: usize,
-    /// Where configurations and logs go.
-    pub(crate) directory: PathBuf,
-    forebay: PathBuf,
-}
-
-/// Someone in front of the application, running.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) kind: Kind,
+pub(crate) struct Started {
+    pub(crate) peer: Peer,
     pub(crate) port: u16,
     /// Nothing where nobody is in front.
     pub(crate) process: Option<Process>,
 }
 
-impl Bench {
-    /// Starts the application and makes a place for files.
-    pub(crate) fn prepare(machine: &Machine, options: &Options) -> Result<Self, Failure> {
-        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("load");
-        fs::create_dir_all(&directory).tried("make a folder for the benchmark")?;
-        // More would make nginx and HAProxy fill memory with tables.
-        let files = machine.files.min(FILES);
-        // nginx and HAProxy count a connection on either side.
-        let crowd = options.crowd.min(files.saturating_sub(SPARE_FILES) / 2);
-        if crowd < options.crowd {
-            let wanted = options.crowd;
-            println!(
-                "limit:   {crowd} idle connections in place of {wanted}: `ulimit -Hn` is {files}"
-            );
-        }
-        let versions: Vec<_> =
-            [Kind::Nginx, Kind::Haproxy].into_iter().filter_map(Kind::version).collect();
-        if !versions.is_empty() {
-            println!("peers:   {}", versions.join(", "));
-        }
-        Ok(Self {
-            upstream: Upstream::start(machine.load_cpu, files)?,
-            load_cpu: machine.load_cpu,
-            proxy_cpu: machine.proxy_cpu,
-            files,
-            crowd,
-            directory,
-            forebay: options.choice.forebay.clone(),
-        })
+impl Started {
+    /// The peer as a target of load, for a request.
+    pub(crate) fn target(&self, request: Vec<u8>) -> Target<'_> {
+        Target { name: self.peer.name, port: self.port, process: self.process.as_ref(), request }
     }
 
-    /// Starts a peer and waits for its first answer.
-    pub(crate) fn start(&self, kind: Kind) -> Result<Peer, Failure> {
-        if kind == Kind::Direct {
-            return Ok(Peer { kind, port: self.upstream.port, process: None });
-        }
-        let port = free_port()?;
-        let command = self.command(kind, port)?;
-        let log = self.directory.join(format!("{}.log", kind.name()));
-        let request = wire::request("/b200");
-        let started = Process::answering(command, &log, LOOK_AGAIN, port, &request);
-        let (process, answer) =
-            started.map_err(|why| Failure::new(format!("{}: {why}", kind.name())))?;
-        if !answer.status_line.contains(" 200 ") {
-            return Err(Failure::new(format!("{} answers `{}`", kind.name(), answer.status_line)));
-        }
-        Ok(Peer { kind, port, process: Some(process) })
-    }
-
-    /// The program of a peer.
-    pub(crate) fn program(&self, kind: Kind) -> Result<PathBuf, Failure> {
-        if kind == Kind::Forebay {
-            return Ok(self.forebay.clone());
-        }
-        kind.program().ok_or_else(|| Failure::new(format!("{kind:?} is not installed")))
-    }
-
-    fn command(&self, kind: Kind, port: u16) -> Result<Command, Failure> {
-        let mut command = Process::command(&self.program(kind)?, self.proxy_cpu, self.files);
-        command.current_dir(&self.directory);
-        match kind {
-            Kind::Direct => {}
-            Kind::Nginx => {
-                let path = self.configure("nginx.conf", include_str!("nginx.conf"), port)?;
-                command.arg("-e").arg(self.directory.join("nginx.log")).arg("-c").arg(path);
-            }
-            Kind::Haproxy => {
-                let path = self.configure("haproxy.cfg", include_str!("haproxy.cfg"), port)?;
-                command.arg("-db").arg("-f").arg(path);
-            }
-            Kind::Forebay => {
-                command.args(forebay(port, self.upstream.port));
-                command.args(["--access-log=off", "--log-level=error"]);
-            }
-        }
-        Ok(command)
-    }
-
-    fn configure(&self, name: &str, template: &str, port: u16) -> Result<PathBuf, Failure> {
-        let connections = (self.files - SPARE_FILES / 2) / 2;
-        let values = [
-            ("DIRECTORY", self.directory.display().to_string()),
-            ("LISTEN", port.to_string()),
-            ("UPSTREAM", self.upstream.port.to_string()),
-            ("FILES", self.files.to_string()),
-            ("CONNECTIONS", connections.to_string()),
-        ];
-        configuration(&self.directory.join(name), template, &values)
+    /// Its process.
+    pub(crate) fn process(&self) -> Result<&Process, Failure> {
+        self.process.as_ref().ok_or_else(|| Failure::new("nobody is in front"))
     }
 }
 
-impl Peer {
-    /// The peer as a target of load, for a path of the application.
-    pub(crate) fn target(&self, path: &str) -> Target<'_> {
-        Target {
-            name: self.kind.name(),
-            port: self.port,
-            process: self.process.as_ref(),
-            request: wire::request(path),
-        }
-    }
-}
-
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> Result<u16, Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).tried("find a free port")?;
-    Ok(listener.local_addr().tried("find a free port")?.port())
-}
+/// `HAProxy`'s log, and the notes for it that it has to take while it has the request.
+const HAPROXY_LOGS: (&str, &str) = (
+    "log stdout format raw local0",
+    "http-request set-var(txn.client) req.hdr(x-forwarded-for)\n    \
+     http-request set-var(txn.host) req.hdr(host)",
+);
 
 /// Between two looks whether a program answers: what a start time may be off by.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
-/// The limit on open files that every program gets, where the hard limit allows it.
-const FILES: usize = 20_000;
-
 /// Files that are no connections, and connections that are not idle.
-const SPARE_FILES: usize = 1000;
+pub(crate) const SPARE_FILES: usize = 1000;

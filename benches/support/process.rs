@@ -70,6 +70,13 @@ impl Process {
         Ok(Self(command.spawn().tried("start a program")?))
     }
 
+    /// Starts a command; what it writes to standard error goes to a file, the rest nowhere.
+    pub(crate) fn start_without_output(mut command: Command, log: &Path) -> Result<Self, Failure> {
+        let file = File::create(log).tried("make a log file")?;
+        command.stdout(Stdio::null()).stderr(file);
+        Ok(Self(command.spawn().tried("start a program")?))
+    }
+
     /// Starts a command and asks every so often until it answers; its first answer comes with it.
     pub(crate) fn answering(
         command: Command,
@@ -78,16 +85,26 @@ impl Process {
         port: u16,
         request: &[u8],
     ) -> Result<(Self, Answer), Failure> {
-        let mut process = Self::start(command, log)?;
+        Self::start(command, log)?.answered(log, pause, port, request)
+    }
+
+    /// Asks every so often until it answers; its first answer comes with it.
+    pub(crate) fn answered(
+        mut self,
+        log: &Path,
+        pause: Duration,
+        port: u16,
+        request: &[u8],
+    ) -> Result<(Self, Answer), Failure> {
         let answer = eventually(pause, || {
-            if process.has_ended() {
+            if self.has_ended() {
                 return Some(Err(Failure::new("it ended by itself")));
             }
             let mut stream = wire::connect(port).ok()?;
             wire::exchange(&mut stream, request).ok().map(Ok)
         });
         match answer.and_then(|answer| answer) {
-            Ok(answer) => Ok((process, answer)),
+            Ok(answer) => Ok((self, answer)),
             Err(why) => {
                 let words = fs::read_to_string(log).unwrap_or_default();
                 Err(Failure::new(format!("no answer: {why}\n{words}")))

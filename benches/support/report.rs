@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::chart::bars::Group;
 use super::numbers::{least, median, number};
-use super::peer::Bench;
-use super::rounds::{Case, Measured, Sample};
+use super::rounds::{Measured, Sample};
 use super::standing::{MOMENTS, Standing};
 use super::{Failure, Tried as _};
 
@@ -48,9 +47,8 @@ pub(crate) fn case(measured: &Measured, others: &[&str]) -> String {
     }
     let samples = measured.targets.first().map_or(0, |(_, rounds)| rounds.len() * 2);
     format!(
-        "\nGET {}, {} connections: medians of {samples} samples; ratios are medians over rounds\n{}",
-        measured.case.name,
-        measured.case.connections,
+        "\n{}: medians of {samples} samples; ratios are medians over rounds\n{}",
+        measured.case.text(),
         table(&rows)
     )
 }
@@ -59,21 +57,17 @@ pub(crate) fn case(measured: &Measured, others: &[&str]) -> String {
 pub(crate) fn case_bars(measured: &Measured) -> Group {
     let cpu_us = |name: &str| median(&measured.all(name, Sample::cpu_us));
     let bars = measured.targets.iter().map(|(name, _)| ((*name).to_owned(), cpu_us(name)));
-    let Case { name, connections, .. } = measured.case;
-    Group {
-        name: format!("{name}, {connections} connections"),
-        bars: bars.filter(|(_, cpu_us)| *cpu_us > 0.0).collect(),
-    }
+    Group { name: measured.case.text(), bars: bars.filter(|(_, cpu_us)| *cpu_us > 0.0).collect() }
 }
 
 /// The table of what does not depend on requests.
-pub(crate) fn standing(standings: &[Standing], launcher_ms: f64, bench: &Bench) -> String {
+pub(crate) fn standing(standings: &[Standing], launcher_ms: f64, crowd: usize) -> String {
     let mut head = vec![String::new(), "start ms".to_owned()];
-    head.extend(MOMENTS.iter().map(|moment| moment.replace("many", &bench.crowd.to_string())));
+    head.extend(MOMENTS.iter().map(|moment| moment.replace("many", &crowd.to_string())));
     head.extend(["peak RSS".to_owned(), "binary".to_owned()]);
     let mut rows = vec![head];
     for standing in standings {
-        let mut row = vec![standing.kind.name().to_owned(), format!("{:.1}", standing.start_ms)];
+        let mut row = vec![standing.name.to_owned(), format!("{:.1}", standing.start_ms)];
         row.extend(
             standing.memory_kib.iter().chain([&standing.peak_kib]).map(|kib| mib(kib * 1024)),
         );
@@ -146,7 +140,7 @@ pub(crate) fn sample_json(sample: &Sample) -> Value {
 /// All numbers of what one peer costs by being there.
 pub(crate) fn standing_json(standing: &Standing) -> Value {
     json!({
-        "peer": standing.kind.name(),
+        "peer": standing.name,
         "start_ms": standing.start_ms,
         "memory_moments": MOMENTS,
         "memory_kib": standing.memory_kib,

@@ -16,6 +16,15 @@ pub(crate) struct Case {
     pub(crate) connections: usize,
 }
 
+impl Case {
+    /// The case in the words of the tables.
+    pub(crate) fn text(&self) -> String {
+        let Self { name, connections, .. } = self;
+        let plural = if *connections == 1 { "" } else { "s" };
+        format!("{name}, {connections} connection{plural}")
+    }
+}
+
 /// How the load is made.
 #[derive(Debug)]
 pub(crate) struct Plan {

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::front::Place;
-use super::peer::free_port;
+use super::front::{Place, free_port};
 use super::process::Process;
 use super::{Failure, Tried as _, eventually, wire};
 

@@ -5,16 +5,16 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::crowd::Crowd;
+use super::front::Place;
 use super::numbers::median;
-use super::options::Options;
-use super::peer::{Bench, Kind};
+use super::peer::{Behind, Peer, SPARE_FILES};
 use super::process::Process;
 use super::{Failure, Tried as _, wait};
 
 /// What a peer costs by being there.
 #[derive(Debug)]
 pub(crate) struct Standing {
-    pub(crate) kind: Kind,
+    pub(crate) name: &'static str,
     /// From its start to the end of its first answer from the application, in milliseconds.
     pub(crate) start_ms: f64,
     /// In KiB, each as [`MOMENTS`] says.
@@ -24,54 +24,71 @@ pub(crate) struct Standing {
     pub(crate) binary_bytes: u64,
 }
 
-/// When memory is measured; `many` is as many as [`Bench::crowd`] says.
+/// When memory is measured; `many` is as many as [`crowd`] says.
 pub(crate) const MOMENTS: [&str; 6] =
-    ["idle", "256 idle connections", "+5 s", "many", "+5 s", "5 s after closing them"];
+    ["idle", "256 idle connections", "later", "many", "later", "after closing them"];
 
 const FEW: usize = 256;
-const LATER: Duration = Duration::from_secs(5);
 
-/// Starts a peer some times, then fills it with idle connections.
-pub(crate) fn look(bench: &Bench, kind: Kind, options: &Options) -> Result<Standing, Failure> {
-    let mut starts = Vec::new();
-    for _ in 0..options.starts {
+/// As many idle connections as are wanted, or as the limit on open files allows: nginx and `HAProxy`
+/// count a connection on either side.
+pub(crate) fn crowd(place: &Place, wanted: usize) -> usize {
+    wanted.min(place.files.saturating_sub(SPARE_FILES) / 2)
+}
+
+/// Starts a peer some times, then fills it with so many idle connections.
+pub(crate) fn look(
+    place: &Place,
+    (peer, behind): (Peer, &Behind),
+    starts: usize,
+    crowd: usize,
+    later: Duration,
+) -> Result<Standing, Failure> {
+    let mut times = Vec::new();
+    for _ in 0..starts {
         let begun = Instant::now();
-        let peer = bench.start(kind)?;
-        starts.push(begun.elapsed().as_secs_f64() * 1000.0);
-        drop(peer);
+        let started = peer.start(place, behind)?;
+        times.push(begun.elapsed().as_secs_f64() * 1000.0);
+        drop(started);
     }
-    let (memory_kib, peak_kib) = fill(bench, kind)?;
-    let program = bench.program(kind)?;
-    let binary_bytes = fs::metadata(program).tried("look at a program")?.len();
-    Ok(Standing { kind, start_ms: median(&starts), memory_kib, peak_kib, binary_bytes })
+    let (memory_kib, peak_kib) = fill(place, (peer, behind), crowd, later)?;
+    let front = peer.front().ok_or_else(|| Failure::new("nobody is in front"))?;
+    let binary_bytes = fs::metadata(place.program(front)?).tried("look at a program")?.len();
+    let start_ms = median(&times);
+    Ok(Standing { name: peer.name, start_ms, memory_kib, peak_kib, binary_bytes })
 }
 
 /// Measures memory at each of the [`MOMENTS`], and its peak.
-fn fill(bench: &Bench, kind: Kind) -> Result<([u64; 6], u64), Failure> {
-    let peer = bench.start(kind)?;
-    let process = peer.process.as_ref().ok_or_else(|| Failure::new("nobody is in front"))?;
+fn fill(
+    place: &Place,
+    (peer, behind): (Peer, &Behind),
+    crowd: usize,
+    later: Duration,
+) -> Result<([u64; 6], u64), Failure> {
+    let started = peer.start(place, behind)?;
+    let process = started.process()?;
     wait(Duration::from_secs(1));
     let idle = process.memory_kib()?;
-    let mut crowd = Crowd::start(bench.load_cpu, bench.files, peer.port)?;
-    crowd.grow_to(FEW)?;
+    let mut connections = Crowd::start(place.load_cpu, place.files, started.port)?;
+    connections.grow_to(FEW)?;
     let few = process.memory_kib()?;
-    wait(LATER);
+    wait(later);
     let few_later = process.memory_kib()?;
-    crowd.grow_to(bench.crowd)?;
+    connections.grow_to(crowd)?;
     let many = process.memory_kib()?;
-    wait(LATER);
+    wait(later);
     let many_later = process.memory_kib()?;
-    drop(crowd);
-    wait(LATER);
+    drop(connections);
+    wait(later);
     let memory = [idle, few, few_later, many, many_later, process.memory_kib()?];
     Ok((memory, process.peak_kib()?))
 }
 
 /// What the programs that start a peer take for themselves, in milliseconds.
-pub(crate) fn launcher(bench: &Bench, times: usize) -> Result<f64, Failure> {
+pub(crate) fn launcher(place: &Place, times: usize) -> Result<f64, Failure> {
     let mut all = Vec::new();
     for _ in 0..times {
-        let mut command = Process::command("/bin/true".as_ref(), bench.proxy_cpu, bench.files);
+        let mut command = Process::command("/bin/true".as_ref(), place.proxy_cpu, place.files);
         let begun = Instant::now();
         command.stdout(Stdio::null()).status().tried("start a program")?;
         all.push(begun.elapsed().as_secs_f64() * 1000.0);

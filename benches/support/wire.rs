@@ -11,6 +11,18 @@ pub(crate) fn request(path: &str) -> Vec<u8> {
     format!("{text}\r\n").into_bytes()
 }
 
+/// The same with content, byte for byte.
+pub(crate) fn post(path: &str, content: &[u8]) -> Vec<u8> {
+    let text = include_str!("request.http").replace("@PATH@", path).replace('\n', "\r\n");
+    let text = text.replacen("GET ", "POST ", 1);
+    let length = content.len();
+    let fields =
+        format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n");
+    let mut bytes = format!("{text}{fields}\r\n").into_bytes();
+    bytes.extend_from_slice(content);
+    bytes
+}
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {

@@ -21,7 +21,7 @@ type Both = (Sample, u64);
 
 /// Measures the site on each of its servers, directly and behind each front.
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
-    let fronts = Front::installed(&[Front::Direct, Front::Nginx, Front::Haproxy, Front::Forebay]);
+    let fronts = stage.fronts(&[Front::Direct, Front::Nginx, Front::Haproxy, Front::Forebay]);
     let (quick, place) = (stage.options.choice.quick, &stage.place);
     let plan = Plan { seconds: if quick { 2 } else { 5 }, ..stage.plan() };
     let mut values = Vec::new();

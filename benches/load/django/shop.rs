@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::front::Place;
-use crate::support::peer::free_port;
+use crate::support::front::{Place, free_port};
 use crate::support::process::Process;
 use crate::support::{Failure, Tried as _, wire};
 

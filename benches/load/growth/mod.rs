@@ -42,7 +42,7 @@ struct Growth {
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
     Machine::look(&stage.machine.command, &[("valgrind", "valgrind")])?;
     allow_files(&stage.place)?;
-    let here = Front::installed(&[Front::Nginx, Front::Haproxy, Front::Forebay]);
+    let here = stage.fronts(&[Front::Nginx, Front::Haproxy, Front::Forebay]);
     let mut values = Vec::new();
     for measure in [hops::run, assets::run, crowds::connections, crowds::queued, threads::run] {
         for growth in measure(stage, &here)? {

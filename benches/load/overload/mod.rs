@@ -135,7 +135,7 @@ const MANNERS: [Manner; 8] = [
 /// Measures each front with and without knowledge of the application's places.
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
     allow_files(&stage.place)?;
-    let here = Front::installed(&[Front::Direct, Front::Nginx, Front::Haproxy, Front::Forebay]);
+    let here = stage.fronts(&[Front::Direct, Front::Nginx, Front::Haproxy, Front::Forebay]);
     let manners: Vec<_> = MANNERS.iter().filter(|it| here.contains(&it.front)).collect();
     let capacity = capacity(stage)?;
     let rate = capacity * TIMES;

@@ -25,7 +25,7 @@ pub(crate) const ROLES: [Role<'_>; 3] =
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
     Machine::look(&stage.machine.command, &[("h2load", "nghttp2-client")])?;
     allow_files(&stage.place)?;
-    let all = Front::installed(&[Front::Direct, Front::Nginx, Front::Haproxy, Front::Forebay]);
+    let all = stage.fronts(&[Front::Direct, Front::Nginx, Front::Haproxy, Front::Forebay]);
     let quick = stage.options.choice.quick;
     let value = json!({
         "http2": http2(stage, &all)?,

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::front::{Place, configuration};
+use super::front::{Place, configuration, free_port};
 use super::machine;
-use super::peer::free_port;
 use super::process::Process;
 use super::rounds::Target;
 use super::site::gunicorn;
