@@ -37,6 +37,8 @@ pub(super) fn run(arguments: &[String]) -> Result<(), Failure> {
         }
     }
     let others = all.split_off(busy);
+    // Until connections to the application stand for all that ask at once.
+    let all = LocalSet::new().block_on(&runtime, warm_up(all)).tried("ask at once")?;
     wait_to_begin()?;
     let begun = Instant::now();
     let took = LocalSet::new().block_on(&runtime, async move {
@@ -55,12 +57,26 @@ pub(super) fn run(arguments: &[String]) -> Result<(), Failure> {
     tell(&Told::sum(all, 0, elapsed).value().to_string())
 }
 
+/// Lets all ask some times at once.
+async fn warm_up(all: Vec<Asker>) -> std::io::Result<Vec<Asker>> {
+    let mut asking = JoinSet::new();
+    for mut asker in all {
+        asking.spawn_local(async move {
+            for _ in 0..TOGETHER {
+                asker.ask().await?;
+            }
+            Ok(asker)
+        });
+    }
+    asking.join_all().await.into_iter().collect()
+}
+
 /// A client.
 struct Asker {
     stream: TcpStream,
     request: Vec<u8>,
-    /// The size of every answer: all ask for the same.
-    answer: usize,
+    /// As long as every answer is: all ask for the same.
+    answer: Vec<u8>,
 }
 
 impl Asker {
@@ -76,13 +92,9 @@ impl Asker {
                 return Err(std::io::Error::other("it ended before its answer"));
             }
             let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") else { continue };
-            if !bytes.starts_with(b"HTTP/1.1 200 ") {
-                let text = String::from_utf8_lossy(&bytes);
-                let line = text.lines().next().unwrap_or_default();
-                return Err(std::io::Error::other(format!("the answer is `{line}`")));
-            }
+            is_good(&bytes)?;
             if bytes.len() >= end + 4 + CONTENT {
-                return Ok(Self { stream, request, answer: bytes.len() });
+                return Ok(Self { stream, request, answer: bytes });
             }
         }
     }
@@ -90,21 +102,34 @@ impl Asker {
     /// Asks until `end`; gives how long each answer took, in microseconds.
     async fn ask_until(mut self, end: Instant) -> std::io::Result<Vec<u64>> {
         let mut took = Vec::new();
-        let mut bytes = vec![0; self.answer];
         while Instant::now() < end {
             let since = Instant::now();
-            self.stream.write_all(&self.request).await?;
-            self.stream.read_exact(&mut bytes).await?;
-            if !bytes.starts_with(b"HTTP/1.1 200 ") {
-                let text = String::from_utf8_lossy(&bytes);
-                let line = text.lines().next().unwrap_or_default();
-                return Err(std::io::Error::other(format!("the answer is `{line}`")));
-            }
+            self.ask().await?;
             took.push(micros(since.elapsed()));
         }
         Ok(took)
     }
+
+    /// Asks and reads the answer.
+    async fn ask(&mut self) -> std::io::Result<()> {
+        self.stream.write_all(&self.request).await?;
+        self.stream.read_exact(&mut self.answer).await?;
+        is_good(&self.answer)
+    }
 }
+
+/// Fails with the first line of an answer that is not 200.
+fn is_good(answer: &[u8]) -> std::io::Result<()> {
+    if answer.starts_with(b"HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(answer);
+    let line = text.lines().next().unwrap_or_default();
+    Err(std::io::Error::other(format!("the answer is `{line}`")))
+}
+
+/// How often all ask at once before what is measured.
+const TOGETHER: usize = 3;
 
 /// The bytes of what is asked for.
 const CONTENT: usize = 200;

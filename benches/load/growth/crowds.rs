@@ -52,6 +52,7 @@ pub(super) fn connections(stage: &Stage, here: &[Front]) -> Result<Vec<Growth>, 
                 title,
                 across: "connections",
                 up: "CPU µs a request",
+                is_cost: true,
                 curves: curves(stage, &fitted, here, (&counts, split))?,
             })
         })
@@ -72,6 +73,7 @@ pub(super) fn queued(stage: &Stage, here: &[Front]) -> Result<Vec<Growth>, Failu
         title: format!("Requests that wait while the application is given {PLACES} at once, 200 B"),
         across: "waiting",
         up: "CPU µs a request",
+        is_cost: true,
         curves: curves(stage, &fitted, &fronts, (&WAITING, split))?,
     }])
 }
@@ -90,7 +92,9 @@ fn curves(
     let mut curves: Vec<Curve> = turns.iter().map(curve).collect();
     for count in counts {
         let (busy, idle) = split(*count);
-        let numbers = [busy as u64, idle as u64, stage.options.seconds * 1000];
+        // So that each of many asks more than once.
+        let seconds = stage.options.seconds + busy as u64 / 3000;
+        let numbers = [busy as u64, idle as u64, seconds * 1000];
         let take = |turn: &Turn| fitted::played(place, turn, askers::ROLE, &numbers);
         let samples = fitted::rounds(&turns, 1, take)
             .map_err(|why| Failure::new(format!("{count} connections: {why}")))?;

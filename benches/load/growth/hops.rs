@@ -35,6 +35,7 @@ pub(super) fn run(stage: &Stage, here: &[Front]) -> Result<Vec<Growth>, Failure>
         title: "Hops in X-Forwarded-For, 200 B".to_owned(),
         across: "hops",
         up: "instructions a request",
+        is_cost: true,
         curves,
     }])
 }

@@ -35,6 +35,8 @@ struct Growth {
     across: &'static str,
     /// What is measured, with its unit.
     up: &'static str,
+    /// Whether less is better; only then there is a verdict.
+    is_cost: bool,
     curves: Vec<Curve>,
 }
 
@@ -73,7 +75,7 @@ impl Growth {
             }));
             let fit = Fit::of(&curve.points);
             row.extend([fit.all, fit.end].map(|exponent| format!("{exponent:.2}")));
-            row.push(fit.verdict().name().to_owned());
+            row.push(self.verdict(fit).to_owned());
             rows.push(row);
         }
         report::table(&rows)
@@ -84,7 +86,7 @@ impl Growth {
             let fit = Fit::of(&curve.points);
             json!({
                 "name": curve.name, "points": curve.points, "exponent": fit.all,
-                "exponent_at_the_end": fit.end, "verdict": fit.verdict().name(),
+                "exponent_at_the_end": fit.end, "verdict": self.verdict(fit),
             })
         });
         let curves: Vec<_> = curves.collect();
@@ -92,15 +94,23 @@ impl Growth {
     }
 
     fn drawing(&self) -> Curves {
-        let is_wide = self.points().any(|(work, _)| work > 20.0);
+        let scale = |values: Vec<f64>| {
+            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let is_wide = values.into_iter().any(|value| value > least * 20.0);
+            if is_wide { Scale::Logarithmic } else { Scale::Linear }
+        };
         Curves {
             title: self.title.clone(),
             across: self.across.to_owned(),
-            across_scale: if is_wide { Scale::Logarithmic } else { Scale::Linear },
+            across_scale: scale(self.points().map(|(work, _)| work).collect()),
             up: self.up.to_owned(),
-            up_scale: Scale::Linear,
+            up_scale: scale(self.points().map(|(_, cost)| cost).collect()),
             curves: self.curves.clone(),
         }
+    }
+
+    fn verdict(&self, fit: Fit) -> &'static str {
+        if self.is_cost { fit.verdict().name() } else { "-" }
     }
 
     fn points(&self) -> impl Iterator<Item = (f64, f64)> {

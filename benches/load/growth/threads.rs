@@ -57,8 +57,14 @@ pub(super) fn run(stage: &Stage, here: &[Front]) -> Result<Vec<Growth>, Failure>
         "Threads, {BUSY} connections, 200 B; application and load share both CPUs with the front"
     );
     Ok(vec![
-        Growth { title: title.clone(), across: "threads", up: "requests/s", curves: rates },
-        Growth { title, across: "threads", up: "CPU µs a request", curves: costs },
+        Growth {
+            title: title.clone(),
+            across: "threads",
+            up: "requests/s",
+            is_cost: false,
+            curves: rates,
+        },
+        Growth { title, across: "threads", up: "CPU µs a request", is_cost: true, curves: costs },
     ])
 }
 
