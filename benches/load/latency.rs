@@ -23,6 +23,9 @@ const RATES: [(u32, &[Peer]); 2] = [
 /// Of which the clients' requests are spread over so many connections.
 const CONNECTIONS: usize = 64;
 
+/// Rounds at most: a sample has thousands of requests.
+const ROUNDS: usize = 2;
+
 /// The percentiles, in thousandths, with their names.
 const PERCENTILES: [(usize, &str); 3] = [(500, "p50"), (990, "p99"), (999, "p99.9")];
 
@@ -39,13 +42,13 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
         let started = stage.start(peers, &behind)?;
         let load = OpenLoop {
             rate,
-            length: Duration::from_secs(if quick { 1 } else { 4 }),
+            length: Duration::from_secs(if quick { 1 } else { 3 }),
             connections: CONNECTIONS,
             most: CONNECTIONS,
             deadline: Duration::from_secs(2),
         };
         let mut all: Vec<Samples> = started.iter().map(|_| Vec::new()).collect();
-        for round in 0..stage.options.rounds * 2 {
+        for round in 0..stage.options.rounds.min(ROUNDS) * 2 {
             let mut order: Vec<_> = started.iter().zip(&mut all).collect();
             // There and back again, as in the other parts.
             if round % 2 == 1 {

@@ -16,8 +16,12 @@ mod stage;
 mod goals;
 mod proxy;
 mod unix;
+mod statics;
 mod latency;
+mod syscalls;
 mod standing;
+mod cost;
+mod instructions;
 mod player;
 mod fitted;
 mod streams;
@@ -34,11 +38,15 @@ use support::{Failure, crowd, openloop, play, relay, upstream};
 
 /// The parts of the report, in its order. A new part is a module beside this file with a function
 /// `run`, and a line here.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 12] = [
     Part { name: "proxy", about: "requests to the application", run: proxy::run },
     Part { name: "unix", about: "the application behind a Unix socket", run: unix::run },
+    Part { name: "static", about: "static files", run: statics::run },
     Part { name: "latency", about: "latency at a fixed rate", run: latency::run },
+    Part { name: "syscalls", about: "system calls of a request", run: syscalls::run },
     Part { name: "standing", about: "start, memory of idle connections, size", run: standing::run },
+    Part { name: "cost", about: "what each guard of forebay costs", run: cost::run },
+    Part { name: "instructions", about: "instructions of a request", run: instructions::run },
     Part { name: "streams", about: "HTTP/2, WebSockets, Server-Sent Events", run: streams::run },
     Part {
         name: "django",

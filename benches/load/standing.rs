@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::goals::Goal;
 use crate::stage::{Findings, Stage};
-use crate::support::peer::{Behind, CADDY, FOREBAY, HAPROXY, NGINX};
+use crate::support::numbers::number;
+use crate::support::peer::{Behind, CADDY, FOREBAY, HAPROXY, NGINX, Peer};
 use crate::support::{Failure, report, standing};
+
+/// The place of the moment with the most connections, once they have settled.
+const MANY_LATER: usize = 4;
 
 /// Measures starts, memory and size.
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
@@ -22,7 +27,12 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     let application = stage.application()?;
     let behind = Behind::Port(application.port);
     let mut standings = Vec::new();
-    for peer in stage.peers(&[NGINX, HAPROXY, CADDY, FOREBAY]) {
+    let peers: &[Peer] = if options.choice.quick {
+        &[NGINX, HAPROXY, FOREBAY]
+    } else {
+        &[NGINX, HAPROXY, CADDY, FOREBAY]
+    };
+    for peer in stage.peers(peers) {
         standings.push(standing::look(place, (peer, &behind), options.starts, crowd, later)?);
     }
     let launcher_ms = standing::launcher(place, options.starts)?;
@@ -31,6 +41,20 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
         "  `later` is {} s later; nginx and haproxy need shared libraries too",
         later.as_secs()
     );
+    let forebay = standings.iter().find(|standing| standing.name == FOREBAY.name);
+    let many = forebay.and_then(|own| own.memory_kib.get(MANY_LATER).copied());
+    findings.goal(Goal::one(
+        &format!("MiB with {crowd} idle connections"),
+        40.0,
+        many.map(|kib| number(kib) / 1024.0),
+        if crowd < 9000 { "the goal is for 9,000" } else { "PSS" },
+    ));
+    findings.goal(Goal::one(
+        "ms from start to first answer",
+        10.0,
+        forebay.map(|own| own.start_ms - launcher_ms),
+        "without what sh, setpriv and taskset take",
+    ));
     let values: Vec<_> = standings.iter().map(report::standing_json).collect();
     findings.keep("standing", json!({ "launcher_ms": launcher_ms, "peers": values }));
     Ok(())

@@ -18,6 +18,8 @@ pub(crate) mod numbers;
 pub(crate) mod report;
 pub(crate) mod chart;
 pub(crate) mod count;
+pub(crate) mod instructions;
+pub(crate) mod trace;
 pub(crate) mod site;
 pub(crate) mod closer;
 pub(crate) mod clients;

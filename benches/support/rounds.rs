@@ -1,11 +1,12 @@
 //! Requests under load: rounds through those who are measured, and back.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::process::{CpuTime, Process};
-use super::{Failure, Tried as _};
+use super::{Failure, Tried as _, wire};
 
 /// One kind of load.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +71,7 @@ pub(crate) struct Measured {
 /// Measures one case. What drifts by and by is the same for the two samples of a round together.
 pub(crate) fn run(plan: &Plan, targets: &[Target<'_>], case: Case) -> Result<Measured, Failure> {
     for target in targets {
-        // What comes first meets cold caches and no connections to the application.
-        sample(plan, target, case, 1)?;
+        warm(target, case)?;
     }
     let mut measured: Vec<_> = targets.iter().map(|target| (target.name, Vec::new())).collect();
     for _ in 0..plan.rounds {
@@ -86,7 +86,23 @@ pub(crate) fn run(plan: &Plan, targets: &[Target<'_>], case: Case) -> Result<Mea
     Ok(Measured { case, targets: measured })
 }
 
-/// One run of the load generator against a target.
+/// Lets a target answer on as many connections as will be, a few times each: what comes first meets
+/// cold caches and no connections to the application.
+pub(crate) fn warm(target: &Target<'_>, case: Case) -> Result<(), Failure> {
+    let connect = |_| wire::connect(target.port).tried("connect to a target");
+    let mut streams = (0..case.connections).map(connect).collect::<Result<Vec<_>, _>>()?;
+    for _ in 0..3 {
+        for stream in &mut streams {
+            stream.write_all(&target.request).tried("send a request")?;
+        }
+        for stream in &mut streams {
+            wire::read(stream)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the load generator once.
 pub(crate) fn sample(
     plan: &Plan,
     target: &Target<'_>,

@@ -23,6 +23,28 @@ pub(crate) struct Group {
 }
 
 impl Bars {
+    /// The same as charts of their own where groups are too far apart for one axis.
+    pub(crate) fn apart(self) -> Vec<Self> {
+        let middle =
+            |group: &Group| median(&group.bars.iter().map(|(_, value)| *value).collect::<Vec<_>>());
+        let mut charts: Vec<Self> = Vec::new();
+        for group in self.groups {
+            let near = charts.iter_mut().find(|chart| {
+                let ratio = chart.groups.first().map_or(f64::NAN, middle) / middle(&group);
+                (0.25..=4.0).contains(&ratio)
+            });
+            match near {
+                Some(chart) => chart.groups.push(group),
+                None => charts.push(Self {
+                    title: self.title.clone(),
+                    axis: self.axis.clone(),
+                    groups: vec![group],
+                }),
+            }
+        }
+        charts
+    }
+
     pub(super) fn height(&self) -> f64 {
         let bars: f64 = self.groups.iter().flat_map(|group| &group.bars).map(|_| ROW).sum();
         let heads: f64 = self.groups.iter().map(|_| HEAD).sum();
@@ -41,7 +63,7 @@ impl Bars {
         let mut y = top;
         for group in &self.groups {
             y += HEAD;
-            canvas.words((MARGIN, y - 5.0), Anchor::Start, INK, &group.name);
+            canvas.strong((MARGIN, y - 5.0), &group.name);
             for (place, (name, value)) in group.bars.iter().enumerate() {
                 let base = y + ROW - 4.0;
                 canvas.words((LEFT - 8.0, base), Anchor::End, INK, name);

@@ -102,7 +102,15 @@ impl Canvas {
         ));
     }
 
-    /// Words that stand out.
+    /// Words that head what is below them.
+    pub(crate) fn strong(&mut self, (x, y): (f64, f64), text: &str) {
+        self.put(&format!(
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" font-weight=\"600\" fill=\"{INK}\">{}</text>",
+            escape(text)
+        ));
+    }
+
+    /// The title of a chart.
     pub(crate) fn heading(&mut self, x: f64, y: f64, text: &str) {
         self.put(&format!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"16\" font-weight=\"600\" \
@@ -131,12 +139,14 @@ pub(crate) fn colour(name: &str, place: usize) -> &'static str {
 }
 
 /// They stay apart for those who cannot tell red from green.
-const COLOURS: [(&str, &str); 9] = [
+const COLOURS: [(&str, &str); 11] = [
     ("forebay", "#0072b2"),
     ("forebay, no log", "#56b4e9"),
     ("forebay, disk", "#56b4e9"),
     ("nginx", "#009e73"),
+    ("nginx, log", "#80cfb9"),
     ("haproxy", "#e69f00"),
+    ("haproxy, log", "#f2cf80"),
     ("caddy", "#cc79a7"),
     ("whitenoise", "#d55e00"),
     ("relay", "#7a8692"),

@@ -1,6 +1,7 @@
 //! Files, and those who serve them.
 
 pub(crate) mod instructions;
+pub(crate) mod measure;
 
 use std::fs;
 use std::io::Write as _;
