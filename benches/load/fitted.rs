@@ -75,14 +75,15 @@ impl Fitted {
         let program = program.ok_or_else(|| Failure::new("it is not installed"))?;
         let mut command = Process::command(&program, place.proxy_cpu, place.files);
         command.current_dir(&place.directory);
-        let mut values = vec![
+        // The first value of a name counts.
+        let mut values = self.values.clone();
+        values.extend([
             ("DIRECTORY", place.directory.display().to_string()),
             ("LISTEN", port.to_string()),
             ("UPSTREAM", upstream.to_string()),
             ("FILES", place.files.to_string()),
             ("CONNECTIONS", (place.files.saturating_sub(200) / 2).to_string()),
-        ];
-        values.extend(self.values.iter().cloned());
+        ]);
         let file = |ending| place.directory.join(format!("{}-{}", self.name, ending));
         match front {
             Front::Nginx => {

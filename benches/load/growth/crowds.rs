@@ -12,6 +12,9 @@ use crate::support::upstream::Upstream;
 /// How many connections there are.
 const CONNECTIONS: [usize; 7] = [1, 16, 64, 256, 1024, 4096, 10_000];
 
+/// How many requests forebay gives the application at once.
+const AT_ONCE: usize = 128;
+
 /// How many of them ask at once where most are idle.
 const BUSY: usize = 64;
 
@@ -39,24 +42,30 @@ pub(super) fn connections(stage: &Stage, here: &[Front]) -> Result<Vec<Growth>, 
     let quick = stage.options.choice.quick;
     let counts: Vec<_> = CONNECTIONS.into_iter().map(|count| count.min(most)).collect();
     let counts: Vec<_> = if quick { counts.into_iter().step_by(3).collect() } else { counts };
-    let fitted = roomy("connections", &["--connection-limit=20000", "--concurrency=20000"]);
-    let mostly_idle = |count: usize| (count.min(BUSY), count.saturating_sub(BUSY));
-    let cases: [(String, Split<'_>); 2] = [
-        (format!("Connections, of which {BUSY} ask, 200 B"), &mostly_idle),
-        ("Connections which all ask, 200 B".to_owned(), &|count| (count, 0)),
-    ];
-    cases
-        .into_iter()
-        .map(|(title, split)| {
-            Ok(Growth {
-                title,
-                across: "connections",
-                up: "CPU µs a request",
-                is_cost: true,
-                curves: curves(stage, &fitted, here, (&counts, split))?,
-            })
-        })
-        .collect()
+    let fitted = |concurrency| {
+        let concurrency = format!("--concurrency={concurrency}");
+        roomy("connections", &["--connection-limit=20000", "--queue-limit=20000", &concurrency])
+    };
+    let mostly_idle: Split<'_> = &|count| (count.min(BUSY), count.saturating_sub(BUSY));
+    let all_ask: Split<'_> = &|count| (count, 0);
+    let growth = |title: String, curves| Growth {
+        title,
+        across: "connections",
+        up: "CPU µs a request",
+        is_cost: true,
+        curves,
+    };
+    let idle = curves(stage, &fitted(AT_ONCE), here, (&counts, mostly_idle))?;
+    let mut busy = curves(stage, &fitted(AT_ONCE), here, (&counts, all_ask))?;
+    // As nginx and HAProxy do it: whatever comes goes to the application at once.
+    for mut curve in curves(stage, &fitted(files), &[Front::Forebay], (&counts, all_ask))? {
+        curve.name.push_str(", no queue");
+        busy.push(curve);
+    }
+    Ok(vec![
+        growth(format!("Connections, of which {BUSY} ask, 200 B"), idle),
+        growth(format!("Connections which all ask, 200 B; forebay --concurrency={AT_ONCE}"), busy),
+    ])
 }
 
 /// Measures more and more requests that wait for a place.
