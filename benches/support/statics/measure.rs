@@ -27,6 +27,9 @@ const CASES: [(Case, bool); 6] = [
     (Case { name: "20 MiB", path: "20m.js", connections: 4 }, true),
 ];
 
+/// The file that everybody is asked for first.
+const FIRST: &str = "1k.js";
+
 /// The case of a client that has the file.
 const NOT_MODIFIED: &str = "304";
 
@@ -49,7 +52,11 @@ pub(crate) fn run_all(
     application: &Upstream,
     is_wanted: impl Fn(usize) -> bool,
 ) -> Result<Results, Failure> {
-    let files = Files::write(place, &FILES)?;
+    let cases = || CASES.into_iter().enumerate().filter(|(place, _)| is_wanted(*place));
+    let is_asked_for = |name: &str| cases().any(|(_, (case, _))| case.path == name);
+    let names: Vec<_> =
+        FILES.into_iter().filter(|(name, _)| *name == FIRST || is_asked_for(name)).collect();
+    let files = Files::write(place, &names)?;
     let serve = |servers: &[Server], has_log| {
         let servers = Server::installed(servers).into_iter();
         let start = |server| Serving::start(place, &files, server, application, has_log);
@@ -57,10 +64,9 @@ pub(crate) fn run_all(
     };
     let all = [Server::Nginx, Server::Caddy, Server::WhiteNoise, Server::Forebay, Server::FromDisk];
     let serving = serve(&all, true)?;
-    println!("{}", check(&serving, &files)?);
+    println!("{}", check(&serving, &files, &names)?);
 
     let mut results = Results { with_log: Vec::new(), without_log: Vec::new() };
-    let cases = || CASES.into_iter().enumerate().filter(|(place, _)| is_wanted(*place));
     for (_, (case, also_from_disk)) in cases() {
         let wanted = |it: &&Serving| also_from_disk || it.server != Server::FromDisk;
         let wanted: Vec<_> = serving.iter().filter(wanted).collect();
@@ -84,9 +90,10 @@ pub(crate) fn run_all(
 impl Results {
     /// All numbers for a file.
     pub(crate) fn value(&self) -> Value {
-        let value = |log: bool| move |measured: &Measured| json!({ "log": log, "case": report::case_json(measured) });
-        let with = self.with_log.iter().map(value(true));
-        with.chain(self.without_log.iter().map(value(false))).collect()
+        let value = |(log, measured): (bool, &Measured)| json!({ "log": log, "case": report::case_json(measured) });
+        let with = self.with_log.iter().map(|measured| (true, measured));
+        let without = self.without_log.iter().map(|measured| (false, measured));
+        with.chain(without).map(value).collect()
     }
 }
 
@@ -106,12 +113,12 @@ fn run(plan: &Plan, files: &Files, serving: &[&Serving], case: Case) -> Result<M
 
 /// Asks everybody for everything before anything is measured: only who sends the same bytes can be
 /// compared. Returns what is to be said about it.
-fn check(serving: &[Serving], files: &Files) -> Result<String, Failure> {
+fn check(serving: &[Serving], files: &Files, names: &[(&str, usize)]) -> Result<String, Failure> {
     let line = |it: &Serving| {
-        for (name, _) in FILES {
+        for (name, _) in names {
             it.ask(files, name)?;
         }
-        let answer = it.ask(files, "1k.js")?;
+        let answer = it.ask(files, FIRST)?;
         let chunked = answer.field("content-length").map_or("; in chunks", |_| "");
         let (head, fields) = (answer.head_bytes, answer.fields.len());
         let name = it.server.name();
