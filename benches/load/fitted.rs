@@ -20,7 +20,7 @@ pub(crate) struct Fitted {
     pub(crate) haproxy: &'static str,
     /// For the templates, beside what all of them know.
     pub(crate) values: Vec<(&'static str, String)>,
-    /// Added to forebay's flags. Its access log is on and goes to a file.
+    /// Added to forebay's flags. Its access log is on and goes to `/dev/null`.
     pub(crate) forebay: Vec<String>,
     /// Whether it speaks HTTP/2 alone, so that no plain request can tell that it is there.
     pub(crate) is_http2: bool,
@@ -48,13 +48,13 @@ impl Fitted {
         let log = place.directory.join(format!("{}-{}.log", self.name, front.name()));
         let failed = |why| Failure::new(format!("{}: {why}", front.name()));
         let pause = Duration::from_millis(10);
+        let process = Process::start_without_output(command, &log).map_err(failed)?;
         let process = if self.is_http2 {
-            let process = Process::start(command, &log).map_err(failed)?;
             eventually(pause, || TcpStream::connect(("127.0.0.1", port)).ok()).map_err(failed)?;
             process
         } else {
             let request = wire::request("/");
-            Process::answering(command, &log, pause, port, &request).map_err(failed)?.0
+            process.answered(&log, pause, port, &request).map_err(failed)?.0
         };
         Ok(Running { port, process: Some(process) })
     }
