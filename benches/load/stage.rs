@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Map, Value, json};
 
 use crate::goals::{self, Goal};
+use crate::overview::Overview;
 use crate::support::chart::{self, Chart};
 use crate::support::front::{Front, Place};
 use crate::support::machine::Machine;
@@ -86,6 +87,8 @@ pub(crate) struct Findings {
     values: Map<String, Value>,
     charts: Vec<Chart>,
     goals: Vec<Goal>,
+    /// One table over all parts.
+    pub(crate) overview: Overview,
 }
 
 impl Findings {

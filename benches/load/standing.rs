@@ -35,6 +35,15 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     for peer in stage.peers(peers) {
         standings.push(standing::look(place, (peer, &behind), options.starts, crowd, later)?);
     }
+    for standing in &standings {
+        let mut tell = |column: &str, number| findings.overview.tell(column, standing.name, number);
+        let [idle, _, few, _, many, _] = standing.memory_kib;
+        tell("idle", report::mib(idle * 1024));
+        tell("256 idle", report::mib(few * 1024));
+        tell(&format!("{crowd} idle"), report::mib(many * 1024));
+        tell("start ms", format!("{:.1}", standing.start_ms));
+        tell("size", report::mib(standing.binary_bytes));
+    }
     let launcher_ms = standing::launcher(place, options.starts)?;
     print!("{}", report::standing(&standings, launcher_ms, crowd));
     println!(

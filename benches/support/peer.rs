@@ -1,7 +1,8 @@
 //! Those who are measured: fronts set up to do the same work, and what they stand between.
 //!
-//! `support/equal` has their configurations. Standard output goes to `/dev/null`: there forebay and
-//! `HAProxy` write their logs, so that no disk is measured; nginx writes to the same file, buffered.
+//! `support/equal` has their configurations. Standard output goes to `/dev/null`: there forebay
+//! and `HAProxy` write their logs, so that no disk is measured; nginx writes to the same file,
+//! buffered.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -27,19 +28,31 @@ enum Form {
     Direct,
     /// The floor: bytes pass from one connection to the other, and nobody looks at them.
     Relay,
-    /// A front in its form of `support/equal`, with a line for each request or without.
-    Equal { front: Front, has_log: bool },
+    /// A front in its form of `support/equal`.
+    Equal { front: Front, extra: Extra },
     /// forebay with everything that is on by default, and these flags.
     Forebay(&'static [&'static str]),
 }
 
+/// What an equal front has beside that.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Extra {
+    Nothing,
+    /// A line in a log for each request.
+    Log,
+    /// In nginx: buffers that hold all of an answer of 100 KiB.
+    Buffers,
+}
+
 pub(crate) const DIRECT: Peer = Peer { name: "direct", form: Form::Direct };
 pub(crate) const RELAY: Peer = Peer { name: "relay", form: Form::Relay };
-pub(crate) const NGINX: Peer = Peer::equal("nginx", Front::Nginx, false);
-pub(crate) const NGINX_LOG: Peer = Peer::equal("nginx, log", Front::Nginx, true);
-pub(crate) const HAPROXY: Peer = Peer::equal("haproxy", Front::Haproxy, false);
-pub(crate) const HAPROXY_LOG: Peer = Peer::equal("haproxy, log", Front::Haproxy, true);
-pub(crate) const CADDY: Peer = Peer::equal("caddy", Front::Caddy, false);
+pub(crate) const NGINX: Peer = Peer::equal("nginx", Front::Nginx, Extra::Nothing);
+pub(crate) const NGINX_LOG: Peer = Peer::equal("nginx, log", Front::Nginx, Extra::Log);
+pub(crate) const NGINX_BUFFERS: Peer =
+    Peer::equal("nginx, 8 × 64 KiB", Front::Nginx, Extra::Buffers);
+pub(crate) const HAPROXY: Peer = Peer::equal("haproxy", Front::Haproxy, Extra::Nothing);
+pub(crate) const HAPROXY_LOG: Peer = Peer::equal("haproxy, log", Front::Haproxy, Extra::Log);
+pub(crate) const CADDY: Peer = Peer::equal("caddy", Front::Caddy, Extra::Nothing);
 pub(crate) const FOREBAY: Peer = Peer::forebay("forebay", &[]);
 pub(crate) const FOREBAY_NO_LOG: Peer = Peer::forebay("forebay, no log", &["--access-log=off"]);
 
@@ -61,8 +74,8 @@ impl Behind {
 }
 
 impl Peer {
-    const fn equal(name: &'static str, front: Front, has_log: bool) -> Self {
-        Self { name, form: Form::Equal { front, has_log } }
+    const fn equal(name: &'static str, front: Front, extra: Extra) -> Self {
+        Self { name, form: Form::Equal { front, extra } }
     }
 
     /// forebay with flags of its own.
@@ -111,7 +124,7 @@ impl Peer {
         port: u16,
         behind: &Behind,
     ) -> Result<Command, Failure> {
-        let (front, has_log) = match self.form {
+        let (front, extra) = match self.form {
             Form::Direct => return Err(Failure::new("nobody is in front, so nothing starts")),
             Form::Relay => {
                 let program = std::env::current_exe().tried("find this program")?;
@@ -125,12 +138,12 @@ impl Peer {
                 command.args(forebay(port, &behind.text("unix:"))).args(flags);
                 return Ok(command);
             }
-            Form::Equal { front, has_log } => (front, has_log),
+            Form::Equal { front, extra } => (front, extra),
         };
         let program = place.program(front)?;
         let mut command = Process::command(&program, place.proxy_cpu, place.files);
         command.current_dir(&place.directory);
-        let configure = |name: &str, template, upstream: String, (log, notes): (&str, &str)| {
+        let configure = |name: &str, template, upstream: String, (log, more): (&str, &str)| {
             configuration(
                 &place.directory.join(format!("{}-{port}-{name}", front.name())),
                 template,
@@ -141,20 +154,24 @@ impl Peer {
                     ("FILES", place.files.to_string()),
                     ("CONNECTIONS", ((place.files - SPARE_FILES / 2) / 2).to_string()),
                     ("LOG", log.to_owned()),
-                    ("NOTES", notes.to_owned()),
+                    ("EXTRA", more.to_owned()),
                 ],
             )
         };
         match front {
             Front::Nginx => {
-                let log = if has_log { "/dev/null line buffer=64k flush=1s" } else { "off" };
+                let (log, buffers) = match extra {
+                    Extra::Nothing => ("off", ""),
+                    Extra::Log => ("/dev/null line buffer=64k flush=1s", ""),
+                    Extra::Buffers => ("off", "proxy_buffers 8 64k; proxy_buffer_size 16k;"),
+                };
                 let upstream = behind.text("unix:");
                 let template = include_str!("equal/nginx.conf");
-                let path = configure("nginx.conf", template, upstream, (log, ""))?;
+                let path = configure("nginx.conf", template, upstream, (log, buffers))?;
                 command.arg("-e").arg(place.directory.join("nginx.log")).arg("-c").arg(path);
             }
             Front::Haproxy => {
-                let log = if has_log { HAPROXY_LOGS } else { ("no log", "") };
+                let log = if extra == Extra::Log { HAPROXY_LOGS } else { ("no log", "") };
                 let template = include_str!("equal/haproxy.cfg");
                 let path = configure("haproxy.cfg", template, behind.text(""), log)?;
                 command.arg("-db").arg("-f").arg(path);

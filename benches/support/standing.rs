@@ -30,8 +30,8 @@ pub(crate) const MOMENTS: [&str; 6] =
 
 const FEW: usize = 256;
 
-/// As many idle connections as are wanted, or as the limit on open files allows: nginx and `HAProxy`
-/// count a connection on either side.
+/// As many idle connections as are wanted, or as the limit on open files allows: nginx and
+/// `HAProxy` count a connection on either side.
 pub(crate) fn crowd(place: &Place, wanted: usize) -> usize {
     wanted.min(place.files.saturating_sub(SPARE_FILES) / 2)
 }

@@ -1,9 +1,9 @@
 //! The application: a stub that answers as cheaply as it can, in a process of its own.
 //!
 //! `/b200`, `/b10k` and `/b100k` give so many bytes behind the fields of a Django page, whatever
-//! content a request has; `/seen` gives back the request's header section. It listens on a port and,
-//! where it is given a folder, on two sockets: on one it keeps connections, on the other it ends each
-//! with its first answer, as gunicorn's sync workers do.
+//! content a request has; `/seen` gives back the request's header section. It listens on a port
+//! and, where it is given a folder, on two sockets: on one it keeps connections, on the other it
+//! ends each with its first answer, as gunicorn's sync workers do.
 
 use std::io::{BufReader, Write as _};
 use std::net::Ipv4Addr;

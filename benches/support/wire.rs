@@ -59,10 +59,15 @@ pub(crate) fn exchange(stream: &mut TcpStream, request: &[u8]) -> Result<Answer,
 /// Reads one answer.
 pub(crate) fn read(stream: &mut TcpStream) -> Result<Answer, Failure> {
     let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
+    let mut piece = vec![0; 64 * 1024];
+    let mut missing = Missing::Bytes(0);
     loop {
-        if let Some(answer) = parse(&bytes)? {
-            return Ok(answer);
+        // Only once it may be whole: a large answer comes in very many pieces.
+        if missing.may_be_there(&bytes) {
+            match parse(&bytes)? {
+                Ok(answer) => return Ok(answer),
+                Err(more) => missing = more,
+            }
         }
         let count = stream.read(&mut piece).tried("read an answer")?;
         if count == 0 {
@@ -72,9 +77,28 @@ pub(crate) fn read(stream: &mut TcpStream) -> Result<Answer, Failure> {
     }
 }
 
-/// Splits an answer that is complete.
-fn parse(bytes: &[u8]) -> Result<Option<Answer>, Failure> {
-    let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
+/// What an answer lacks.
+#[derive(Clone, Copy, Debug)]
+enum Missing {
+    /// It is whole when there are so many bytes; more than that may be needed to know.
+    Bytes(usize),
+    LastChunk,
+}
+
+impl Missing {
+    fn may_be_there(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Bytes(count) => bytes.len() >= count,
+            Self::LastChunk => bytes.ends_with(b"0\r\n\r\n"),
+        }
+    }
+}
+
+/// Splits an answer, or says what it lacks.
+fn parse(bytes: &[u8]) -> Result<Result<Answer, Missing>, Failure> {
+    let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
+        return Ok(Err(Missing::Bytes(0)));
+    };
     let (head, rest) = bytes.split_at(end + 4);
     let head = str::from_utf8(head).tried("read an answer as text")?;
     let mut lines = head.trim_end().lines();
@@ -82,17 +106,18 @@ fn parse(bytes: &[u8]) -> Result<Option<Answer>, Failure> {
     let fields = fields(lines);
     let head_bytes = head.len();
     let mut answer = Answer { status_line, fields, content: Vec::new(), head_bytes };
-    let content = if answer.status_line.contains(" 304 ") {
+    let (content, missing) = if answer.status_line.contains(" 304 ") {
         // RFC 9110 §15.4.5: it may tell the length that another answer would have.
-        Some(Vec::new())
+        (Some(Vec::new()), Missing::Bytes(0))
     } else if answer.field("transfer-encoding") == Some("chunked") {
-        chunks(rest)?
+        (chunks(rest)?, Missing::LastChunk)
     } else {
         let length = answer.field("content-length").and_then(|length| length.parse().ok());
         let unknown = || format!("an answer without a length: {}", answer.status_line);
-        rest.get(..length.ok_or_else(|| Failure::new(unknown()))?).map(<[u8]>::to_vec)
+        let length: usize = length.ok_or_else(|| Failure::new(unknown()))?;
+        (rest.get(..length).map(<[u8]>::to_vec), Missing::Bytes(head_bytes + length))
     };
-    Ok(content.map(|content| {
+    Ok(content.ok_or(missing).map(|content| {
         answer.content = content;
         answer
     }))

@@ -70,7 +70,8 @@ impl Canvas {
     /// A gap in a bar that is longer than can be shown.
     pub(crate) fn gap(&mut self, (x, y): (f64, f64), height: f64) {
         self.put(&format!(
-            "<polygon points=\"{:.1},{:.1} {:.1},{:.1} {:.1},{:.1} {:.1},{:.1}\" fill=\"{PAPER}\"/>",
+            "<polygon points=\"{:.1},{:.1} {:.1},{:.1} {:.1},{:.1} {:.1},{:.1}\" \
+             fill=\"{PAPER}\"/>",
             x + 4.0,
             y - 1.0,
             x + 9.0,
@@ -139,12 +140,13 @@ pub(crate) fn colour(name: &str, place: usize) -> &'static str {
 }
 
 /// They stay apart for those who cannot tell red from green.
-const COLOURS: [(&str, &str); 11] = [
+const COLOURS: [(&str, &str); 12] = [
     ("forebay", "#0072b2"),
     ("forebay, no log", "#56b4e9"),
     ("forebay, disk", "#56b4e9"),
     ("nginx", "#009e73"),
     ("nginx, log", "#80cfb9"),
+    ("nginx, 8 × 64 KiB", "#005c43"),
     ("haproxy", "#e69f00"),
     ("haproxy, log", "#f2cf80"),
     ("caddy", "#cc79a7"),

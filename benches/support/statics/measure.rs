@@ -90,7 +90,10 @@ pub(crate) fn run_all(
 impl Results {
     /// All numbers for a file.
     pub(crate) fn value(&self) -> Value {
-        let value = |(log, measured): (bool, &Measured)| json!({ "log": log, "case": report::case_json(measured) });
+        let value = |(log, measured): (bool, &Measured)| {
+            let case = report::case_json(measured);
+            json!({ "log": log, "case": case })
+        };
         let with = self.with_log.iter().map(|measured| (true, measured));
         let without = self.without_log.iter().map(|measured| (false, measured));
         with.chain(without).map(value).collect()
