@@ -13,8 +13,8 @@ use crate::support::rounds::{self, Case, Plan, Sample, Target};
 use crate::support::{Failure, report, wire};
 use shop::{Server, Shop};
 
-/// More than the site does at once, so that it always has something to do.
-const CONNECTIONS: usize = 8;
+/// More connections than requests that the site does at once: it always has something to do.
+const CASE: Case = Case { name: "", path: "/", connections: 8 };
 
 /// A front's sample, and the nanoseconds that the site spent meanwhile.
 type Both = (Sample, u64);
@@ -23,21 +23,22 @@ type Both = (Sample, u64);
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
     let fronts = stage.fronts(&[Front::Direct, Front::Nginx, Front::Haproxy, Front::Forebay]);
     let (quick, place) = (stage.options.choice.quick, &stage.place);
-    let plan = Plan { seconds: if quick { 2 } else { 5 }, ..stage.plan() };
+    let plan = Plan { seconds: if quick { 2 } else { 4 }, ..stage.plan() };
     let mut values = Vec::new();
     for server in [Server::Gunicorn, Server::Uvicorn] {
         let shop = Shop::start(place, server)?;
         let fitted = fitted::Fitted { name: "django", ..streams::fitted() };
         let turns = fitted::all(place, &fitted, &fronts, shop.port)?;
         for turn in &turns {
-            sample(&plan, turn, &shop)?;
+            rounds::warm(&target(turn), CASE)?;
         }
         let take = |turn: &Turn| sample(&plan, turn, &shop);
         let samples = fitted::rounds(&turns, stage.options.rounds.min(2), take)?;
         println!(
-            "\nDjango on {}, a page from a template and 3 queries, {CONNECTIONS} connections; front on \
+            "\nDjango on {}, a page from a template and 3 queries, {} connections; front on \
              CPU {}, site and load on CPU {}\n{}",
             server.name(),
+            CASE.connections,
             place.proxy_cpu,
             place.load_cpu,
             table(&turns, &samples)
@@ -48,18 +49,20 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     Ok(())
 }
 
-fn sample(plan: &Plan, turn: &Turn, shop: &Shop) -> Result<Both, Failure> {
-    let case = Case { name: "", path: "/", connections: CONNECTIONS };
-    let target = Target {
+fn target(turn: &Turn) -> Target<'_> {
+    Target {
         name: turn.front.name(),
         port: turn.running.port,
         process: turn.running.process.as_ref(),
-        request: wire::request(case.path),
-    };
+        request: wire::request(CASE.path),
+    }
+}
+
+fn sample(plan: &Plan, turn: &Turn, shop: &Shop) -> Result<Both, Failure> {
     // In hundredths of a second: Django runs a view of an asynchronous site on a thread of its own,
     // whose exact account goes with it.
     let before = shop.process.cpu_time()?;
-    let sample = rounds::sample(plan, &target, case, plan.seconds)?;
+    let sample = rounds::sample(plan, &target(turn), CASE, plan.seconds)?;
     let spent = shop.process.cpu_time()?.since(before);
     Ok((sample, (spent.user_ticks + spent.system_ticks) * TICK_NS))
 }

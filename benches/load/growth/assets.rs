@@ -22,6 +22,9 @@ const IN_A_FOLDER: u32 = 1_000;
 /// The longest that a table of files may take, also under callgrind.
 const LONGEST: Duration = Duration::from_mins(2);
 
+/// How long a start may have something left to do.
+const LATER: Duration = Duration::from_secs(3);
+
 /// How long CPU time at rest is measured: forebay looks at the files every second, or where that
 /// takes long after fifty times as long.
 const REST: Duration = Duration::from_secs(12);
@@ -31,7 +34,6 @@ struct Standing {
     start_ms: f64,
     start_cpu_ms: f64,
     memory_kib: u64,
-    rest_cpu_us: f64,
 }
 
 /// Measures forebay with more and more files.
@@ -48,9 +50,14 @@ pub(super) fn run(stage: &Stage, _: &[Front]) -> Result<Vec<Growth>, Failure> {
     for count in counts {
         files.grow(have, count)?;
         have = count;
-        let starts = (0..if quick { 1 } else { 3 })
-            .map(|_| standing(place, &files.0, application.port))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut starts = Vec::new();
+        for _ in 1..if quick { 1 } else { 3 } {
+            starts.push(start(place, &files.0, application.port)?.0);
+        }
+        let (last, process) = start(place, &files.0, application.port)?;
+        starts.push(last);
+        let rest_cpu_us = rest(&process)?;
+        drop(process);
         let middle =
             |value: fn(&Standing) -> f64| median(&starts.iter().map(value).collect::<Vec<_>>());
         let each = [
@@ -58,7 +65,7 @@ pub(super) fn run(stage: &Stage, _: &[Front]) -> Result<Vec<Growth>, Failure> {
             middle(|it| it.start_ms),
             middle(|it| it.start_cpu_ms),
             middle(|it| number(it.memory_kib) / 1024.0),
-            middle(|it| it.rest_cpu_us),
+            rest_cpu_us,
         ];
         for (points, value) in points.iter_mut().zip(each) {
             points.push((f64::from(count), value));
@@ -148,7 +155,7 @@ fn until_served(port: u16) -> Result<(), Failure> {
 }
 
 /// One start.
-fn standing(place: &Place, files: &Path, upstream: u16) -> Result<Standing, Failure> {
+fn start(place: &Place, files: &Path, upstream: u16) -> Result<(Standing, Process), Failure> {
     let port = free_port()?;
     let command = command(place, files, (port, upstream));
     let begun = Instant::now();
@@ -157,16 +164,21 @@ fn standing(place: &Place, files: &Path, upstream: u16) -> Result<Standing, Fail
     let start = begun.elapsed();
     let start_cpu = process.cpu_time()?;
     // What a start leaves to do later belongs to neither.
-    wait(Duration::from_secs(3));
-    let before = process.cpu_time()?;
-    wait(REST);
-    let rest = process.cpu_time()?.since(before);
-    Ok(Standing {
+    wait(LATER);
+    let standing = Standing {
         start_ms: start.as_secs_f64() * 1e3,
         start_cpu_ms: number(start_cpu.nanoseconds) / 1e6,
         memory_kib: process.memory_kib()?,
-        rest_cpu_us: number(rest.nanoseconds) / 1e3 / REST.as_secs_f64(),
-    })
+    };
+    Ok((standing, process))
+}
+
+/// CPU microseconds a second where nobody asks for anything.
+fn rest(process: &Process) -> Result<f64, Failure> {
+    let before = process.cpu_time()?;
+    wait(REST);
+    let spent = process.cpu_time()?.since(before);
+    Ok(number(spent.nanoseconds) / 1e3 / REST.as_secs_f64())
 }
 
 /// Instructions of a request for the file, once the table is complete.
@@ -177,7 +189,7 @@ fn instructions(place: &Place, files: &Path, upstream: u16) -> Result<u64, Failu
         request: &|port| {
             until_served(port)?;
             // What a start leaves to do later is not a request's.
-            wait(Duration::from_secs(3));
+            wait(LATER);
             Ok(wire::request(&path()))
         },
         connects: false,
