@@ -23,7 +23,10 @@ type Both = (Sample, u64);
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
     let fronts = stage.fronts(&[Front::Direct, Front::Nginx, Front::Haproxy, Front::Forebay]);
     let (quick, place) = (stage.options.choice.quick, &stage.place);
-    let plan = Plan { seconds: if quick { 2 } else { 4 }, ..stage.plan() };
+    // A load generator on the CPU of the site would come in between its threads, and most where nobody
+    // is in front.
+    let load_cpu = place.proxy_cpu;
+    let plan = Plan { load_cpu, seconds: if quick { 2 } else { 4 }, ..stage.plan() };
     let mut values = Vec::new();
     for server in [Server::Gunicorn, Server::Uvicorn] {
         let shop = Shop::start(place, server)?;
@@ -35,8 +38,8 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
         let take = |turn: &Turn| sample(&plan, turn, &shop);
         let samples = fitted::rounds(&turns, stage.options.rounds.min(2), take)?;
         println!(
-            "\nDjango on {}, a page from a template and 3 queries, {} connections; front on \
-             CPU {}, site and load on CPU {}\n{}",
+            "\nDjango on {}, a page from a template and 3 queries, {} connections; front \
+             and load on CPU {}, site on CPU {}\n{}",
             server.name(),
             CASE.connections,
             place.proxy_cpu,
