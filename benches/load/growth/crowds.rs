@@ -9,6 +9,9 @@ use crate::support::front::Front;
 use crate::support::numbers::{median, number};
 use crate::support::upstream::Upstream;
 
+/// What there is more and more of where a request's CPU has to stay flat.
+pub(super) const ACROSS: &str = "connections";
+
 /// How many connections there are.
 const CONNECTIONS: [usize; 7] = [1, 16, 64, 256, 1024, 4096, 10_000];
 
@@ -50,7 +53,7 @@ pub(super) fn connections(stage: &Stage, here: &[Front]) -> Result<Vec<Growth>, 
     let all_ask: Split<'_> = &|count| (count, 0);
     let growth = |title: String, curves| Growth {
         title,
-        across: "connections",
+        across: ACROSS,
         up: "CPU µs a request",
         is_cost: true,
         curves,

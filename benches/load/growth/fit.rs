@@ -38,20 +38,28 @@ impl Fit {
         Self { all: exponent(points), end: exponent(latter.unwrap_or_default()) }
     }
 
-    /// The worse of the two counts; so much is noise.
+    /// The worse of the two, which counts.
+    pub(super) fn worse(self) -> f64 {
+        self.all.max(self.end)
+    }
+
     pub(super) fn verdict(self) -> Verdict {
-        let exponent = self.all.max(self.end);
+        let exponent = self.worse();
         if exponent.is_nan() {
             Verdict::Unknown
-        } else if exponent < 0.1 {
+        } else if exponent < FLAT {
             Verdict::Flat
-        } else if exponent < 1.1 {
+        } else if exponent < LINEAR {
             Verdict::Linear
         } else {
             Verdict::Worse
         }
     }
 }
+
+/// Up to this exponent a cost counts as flat, and up to this one as linear: so much is noise.
+pub(super) const FLAT: f64 = 0.1;
+pub(super) const LINEAR: f64 = 1.1;
 
 /// The slope of the line through the logarithms with the least squares.
 fn exponent(points: &[(f64, f64)]) -> f64 {

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::fitted::{Fitted, allow_files};
+use crate::goals::Goal;
 use crate::stage::{Findings, Stage};
 use crate::streams;
 use crate::support::chart::axis::Scale;
@@ -45,14 +46,21 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     Machine::look(&stage.machine.command, &[("valgrind", "valgrind")])?;
     allow_files(&stage.place)?;
     let here = stage.fronts(&[Front::Nginx, Front::Haproxy, Front::Forebay]);
-    let mut values = Vec::new();
+    let (mut values, mut all, mut by_connections) = (Vec::new(), Vec::new(), Vec::new());
     for measure in [hops::run, assets::run, crowds::connections, crowds::queued, threads::run] {
         for growth in measure(stage, &here)? {
             println!("\n{}\n{}", growth.title, growth.table());
             values.push(growth.value());
             findings.draw(growth.drawing());
+            let exponents = growth.exponents();
+            if growth.across == crowds::ACROSS {
+                by_connections.extend(exponents.clone());
+            }
+            all.extend(exponents);
         }
     }
+    findings.goal(Goal::worst("exponent by which a cost grows", fit::LINEAR, all));
+    findings.goal(Goal::worst("that of CPU a request by connections", fit::FLAT, by_connections));
     findings.keep("growth", Value::Array(values));
     Ok(())
 }
@@ -107,6 +115,13 @@ impl Growth {
             up_scale: scale(self.points().map(|(_, cost)| cost).collect()),
             curves: self.curves.clone(),
         }
+    }
+
+    /// How forebay's costs grow, each with its name.
+    fn exponents(&self) -> Vec<(String, f64)> {
+        let is_own = |curve: &&Curve| self.is_cost && curve.name == Front::Forebay.name();
+        let own = self.curves.iter().filter(is_own);
+        own.map(|curve| (self.title.clone(), Fit::of(&curve.points).worse())).collect()
     }
 
     fn verdict(&self, fit: Fit) -> &'static str {

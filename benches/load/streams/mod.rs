@@ -57,8 +57,9 @@ fn http2(stage: &Stage, all: &[Front]) -> Result<Value, Failure> {
         }
         let take = |turn: &Turn| http2::sample(place, turn, load);
         let samples = fitted::rounds(&turns, stage.options.rounds, take)?;
-        let title =
-            format!("HTTP/2: {connections} connections, each with {streams} requests of 200 B");
+        let title = format!(
+            "HTTP/2, 200 B; connections: {connections}, requests at once on each: {streams}"
+        );
         println!("\n{title}\n{}", table("requests/s", "a request", &turns, &samples));
         values.push(value(&title, &turns, &samples));
     }
@@ -78,7 +79,7 @@ fn websocket(stage: &Stage, fronts: &[Front]) -> Result<Value, Failure> {
         };
         let samples = fitted::rounds(&turns, stage.options.rounds, take)?;
         let title = format!(
-            "WebSocket: {connections} connections, each says {} B and waits for the echo",
+            "WebSocket, connections: {connections}; each says {} B and waits for the echo",
             live::MESSAGE
         );
         println!("\n{title}\n{}", table("echoes/s", "an echo", &turns, &samples));
