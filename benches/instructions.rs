@@ -39,7 +39,7 @@ fn measure(choice: &Choice) -> Result<(), Failure> {
     let peers: &[Front] = if is_check { &[] } else { &[Front::Nginx, Front::Haproxy] };
     let peers = Front::installed(peers);
     let old = Record::read()?;
-    let (new, table) = instructions::count(&place, &application, &peers, &old, &CASES)?;
+    let (new, table) = instructions::count(&place, &application, &peers, &old, &CASES.each_ref())?;
     print!("{table}");
     fs::remove_dir_all(&place.directory).tried("remove the files")?;
     if let Some(path) = &choice.json {

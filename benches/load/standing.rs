@@ -23,7 +23,7 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
             "limit: {crowd} idle connections in place of {wanted}: a process may open {files}"
         );
     }
-    let later = Duration::from_secs(if options.choice.quick { 1 } else { 5 });
+    let later = Duration::from_secs(if options.choice.quick { 1 } else { 3 });
     let application = stage.application()?;
     let behind = Behind::Port(application.port);
     let mut standings = Vec::new();

@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{Findings, Stage};
 use crate::support::numbers::number;
-use crate::support::peer::{
-    Behind, CADDY, FOREBAY, FOREBAY_NO_LOG, HAPROXY, NGINX, NGINX_LOG, RELAY, Started,
-};
+use crate::support::peer::{Behind, CADDY, FOREBAY, HAPROXY, NGINX, RELAY, Started};
 use crate::support::rounds::{self, Case};
 use crate::support::trace::{self, Calls};
 use crate::support::{Failure, report, wire};
@@ -29,7 +27,7 @@ const OVERVIEW: Case = Case { name: "200 B", path: "/b200", connections: 64 };
 /// Counts for each case and peer.
 pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure> {
     let application = stage.application()?;
-    let peers = [RELAY, NGINX, NGINX_LOG, HAPROXY, CADDY, FOREBAY, FOREBAY_NO_LOG];
+    let peers = [RELAY, NGINX, HAPROXY, CADDY, FOREBAY];
     let started = stage.start(&peers, &Behind::Port(application.port))?;
     let cases: Vec<_> =
         CASES.into_iter().take(if stage.options.choice.quick { 2 } else { CASES.len() }).collect();

@@ -16,7 +16,7 @@ use super::{Failure, Tried as _, eventually, report, wire};
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    path: &'static str,
+    pub(crate) path: &'static str,
     /// Whether the client has the file already.
     is_known: bool,
     connects: bool,
@@ -47,7 +47,7 @@ pub(crate) fn count(
     application: &Upstream,
     peers: &[Front],
     old: &Record,
-    cases: &[Case],
+    cases: &[&Case],
 ) -> Result<(Record, String), Failure> {
     let folder = place.directory.join("counted");
     fs::create_dir_all(&folder).tried("make a folder for files")?;
