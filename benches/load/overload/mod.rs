@@ -178,8 +178,13 @@ fn capacity(stage: &Stage) -> Result<u64, Failure> {
     let case = Case { name: "", path: "/b200", connections: PLACES };
     let request = wire::request(case.path);
     let target = Target { name: "direct", port, process: None, request };
-    let sample = rounds::sample(&stage.plan(), &target, case, 2)?;
-    Ok(sample.requests * 1_000_000 / sample.elapsed_us)
+    let plan = stage.plan();
+    let mut samples = (0..3).map(|_| rounds::sample(&plan, &target, case, 1));
+    // The best of some: whatever else the machine does only takes from it.
+    samples.try_fold(0, |best, sample| {
+        let sample = sample?;
+        Ok(best.max(sample.requests * 1_000_000 / sample.elapsed_us))
+    })
 }
 
 fn application(place: &Place) -> Result<Player, Failure> {
