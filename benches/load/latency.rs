@@ -12,6 +12,7 @@ use crate::stage::{Findings, Stage};
 use crate::support::numbers::{median, number};
 use crate::support::openloop::{OpenLoop, percentile};
 use crate::support::peer::{Behind, CADDY, DIRECT, FOREBAY, HAPROXY, NGINX, Peer, RELAY, Started};
+use crate::support::rounds::{self, Case};
 use crate::support::{Failure, report, wire};
 
 /// The rates, requests a second, and who can serve so many on one CPU.
@@ -20,8 +21,8 @@ const RATES: [(u32, &[Peer]); 2] = [
     (6000, &[DIRECT, RELAY, NGINX, HAPROXY, FOREBAY]),
 ];
 
-/// Of which the clients' requests are spread over so many connections.
-const CONNECTIONS: usize = 64;
+/// What is asked for, over how many connections.
+const CASE: Case = Case { name: "200 B", path: "/b200", connections: 64 };
 
 /// Rounds at most: a sample has thousands of requests.
 const ROUNDS: usize = 2;
@@ -44,10 +45,13 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
         let load = OpenLoop {
             rate,
             length: Duration::from_secs(if quick { 1 } else { 3 }),
-            connections: CONNECTIONS,
-            most: CONNECTIONS,
+            connections: CASE.connections,
+            most: CASE.connections,
             deadline: Duration::from_secs(2),
         };
+        for peer in &started {
+            rounds::warm(&peer.target(wire::request(CASE.path)), CASE)?;
+        }
         let mut all: Vec<Samples> = started.iter().map(|_| Vec::new()).collect();
         for round in 0..stage.options.rounds.min(ROUNDS) * 2 {
             let mut order: Vec<_> = started.iter().zip(&mut all).collect();
@@ -66,8 +70,7 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
                 let number = of(samples, samples, place).0;
                 findings.overview.tell(&format!("{percentile} µs"), name, format!("{number:.0}"));
             }
-            values
-                .push(json!({ "rate": rate, "peer": name, "percentiles_us_and_cpu_us": samples }));
+            values.push(json!({ "rate": rate, "peer": name, "samples": value(samples) }));
         }
         if let Some(goal) = goal(rate, &names, &all) {
             findings.goal(goal);
@@ -81,7 +84,7 @@ fn sample(stage: &Stage, load: &OpenLoop, peer: &Started) -> Result<([f64; 3], f
     let cpu_time = || peer.process.as_ref().map(|process| process.cpu_time()).transpose();
     let before = cpu_time()?.unwrap_or_default();
     let cpu = (stage.place.load_cpu, stage.place.files);
-    let outcomes = load.run(cpu, peer.port, &wire::request("/b200"))?;
+    let outcomes = load.run(cpu, peer.port, &wire::request(CASE.path))?;
     let spent = cpu_time()?.unwrap_or_default().since(before);
     let failed = outcomes.iter().filter(|outcome| outcome.status != 200).count();
     if failed > 0 {
@@ -92,6 +95,12 @@ fn sample(stage: &Stage, load: &OpenLoop, peer: &Started) -> Result<([f64; 3], f
     sorted.sort_unstable();
     let percentiles = PERCENTILES.map(|(thousandths, _)| number(percentile(&sorted, thousandths)));
     Ok((percentiles, number(spent.nanoseconds) / 1e3 / number(outcomes.len() as u64)))
+}
+
+/// All samples of one peer.
+fn value(samples: &Samples) -> Value {
+    let sample = |([p50, p99, p999], cpu_us): &([f64; 3], f64)| json!({ "p50_us": p50, "p99_us": p99, "p999_us": p999, "cpu_us": cpu_us });
+    samples.iter().map(sample).collect()
 }
 
 /// The median over the samples of one percentile, and of what it is over that of `direct` in the
@@ -129,8 +138,9 @@ fn table(rate: u32, names: &[&str], all: &[Samples]) -> String {
     }
     let count = all.first().map_or(0, Vec::len);
     format!(
-        "\n{rate} requests a second, 200 B, {CONNECTIONS} connections: medians of {count} samples; \
-         added is over direct, median over the rounds\n{}",
+        "\n{rate} requests a second, {}: medians of {count} samples; added is over direct, \
+         median over the rounds\n{}",
+        CASE.text(),
         report::table(&rows)
     )
 }

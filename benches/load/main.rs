@@ -30,12 +30,13 @@ mod django;
 mod overload;
 mod growth;
 
+use std::fs;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use stage::{Findings, Part, Stage};
 use support::options::{self, Options};
-use support::{Failure, crowd, openloop, play, relay, upstream};
+use support::{Failure, Tried as _, crowd, openloop, play, relay, upstream};
 
 /// The parts of the report, in its order. A new part is a module beside this file with a function
 /// `run`, and a line here.
@@ -110,7 +111,8 @@ fn measure(options: Options) -> Result<(), Failure> {
     println!("\nload of the machine afterwards: {}", support::machine::load());
     findings.write(&stage)?;
     if failed.is_empty() {
-        return Ok(());
+        // Where a part failed, what the programs said there may be of use.
+        return fs::remove_dir_all(&stage.place.directory).tried("remove the benchmark's folder");
     }
     Err(Failure::new(format!("these parts failed, for the reasons above: {}", failed.join(", "))))
 }

@@ -5,7 +5,7 @@
 //! buffered.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::front::{Front, Place, configuration, forebay, free_port};
@@ -103,8 +103,7 @@ impl Peer {
             return Ok(Started { peer: self, port: *port, process: None });
         }
         let port = free_port()?;
-        let mut command = self.command(place, port, behind)?;
-        command.stdout(Stdio::null());
+        let command = self.command(place, port, behind)?;
         let log = place.directory.join(format!("{}.log", self.name));
         let request = wire::request("/b200");
         let started = Process::start_without_output(command, &log)
