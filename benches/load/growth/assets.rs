@@ -16,7 +16,7 @@ use crate::support::upstream::Upstream;
 use crate::support::{Failure, Tried as _, wait, wire};
 
 /// How many files there are; in a folder are so many of them.
-const COUNTS: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
+const COUNTS: [u32; 4] = [10, 1_000, 10_000, 100_000];
 const IN_A_FOLDER: u32 = 1_000;
 
 /// The longest that a table of files may take, also under callgrind.
@@ -44,7 +44,7 @@ pub(super) fn run(stage: &Stage, _: &[Front]) -> Result<Vec<Growth>, Failure> {
     let files = Files(place.directory.join("growth-files"));
     drop(fs::remove_dir_all(&files.0)); // an earlier run may have been ended
     let counts: Vec<u32> =
-        if quick { COUNTS.into_iter().step_by(3).collect() } else { COUNTS.to_vec() };
+        if quick { COUNTS.into_iter().step_by(2).collect() } else { COUNTS.to_vec() };
     let mut points: [Vec<(f64, f64)>; 5] = Default::default();
     let mut have = 0;
     for count in counts {
