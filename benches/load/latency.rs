@@ -155,6 +155,11 @@ fn goal(rate: u32, names: &[&str], all: &[Samples]) -> Option<Goal> {
     let best = [NGINX, HAPROXY].into_iter().filter_map(added).reduce(f64::min)?;
     let what = format!("p99 added at {rate}/s, µs, no more than either peer");
     let own = of(direct, direct, 1).0;
+    if best <= 0.0 {
+        // A peer cannot be faster than what it stands before.
+        let note = format!("the machine was not calm: direct alone has {own:.0} µs");
+        return Some(Goal::one(&what, best, None, &note));
+    }
     let note = format!("the limit is the better peer's; direct has {own:.0} µs in the same rounds");
     Some(Goal::one(&what, best, added(FOREBAY), &note))
 }

@@ -71,12 +71,20 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     println!("{}", check::all_do_the_same(&peers, application.port)?);
     let plan = stage.plan();
     let (mut all, mut values, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    let mut failed = Vec::new();
     for measure in CASES.iter().filter(|measure| measure.is_quick || !stage.options.choice.quick) {
         let is_in =
             |peer: &&Started| USUAL.contains(&peer.peer) || measure.others.contains(&peer.peer);
         let target = |peer| Started::target(peer, request(measure));
         let targets: Vec<_> = peers.iter().filter(is_in).map(target).collect();
-        let measured = rounds::run(&plan, &targets, measure.case)?;
+        let measured = match rounds::run(&plan, &targets, measure.case) {
+            Ok(measured) => measured,
+            Err(why) => {
+                eprintln!("error: {why}");
+                failed.push(measure.case.text());
+                continue;
+            }
+        };
         print!("{}", report::case(&measured, &[NGINX.name, HAPROXY.name, RELAY.name]));
         if measure.others == FORMS {
             tell(&measured, findings);
@@ -93,7 +101,11 @@ pub(crate) fn run(stage: &Stage, findings: &mut Findings) -> Result<(), Failure>
     bars.apart().into_iter().for_each(|bars| findings.draw(bars));
     findings.keep("proxy", Value::Array(values));
     goals(&all, findings);
-    Ok(())
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let failed = failed.join("; ");
+    Err(Failure::new(format!("these cases failed, for the reasons above: {failed}")))
 }
 
 /// Puts the case with all forms into the overview.

@@ -137,8 +137,11 @@ pub(crate) fn sample(
         return Err(Failure::new(format!("wrk failed: {text}{words}")));
     };
     if errors > 0 || requests == 0 {
-        let name = target.name;
-        return Err(Failure::new(format!("{name}: {errors} errors in {requests} requests")));
+        let kinds = text.lines().find_map(|line| line.strip_prefix("errors: "));
+        let (name, case, kinds) = (target.name, case.text(), kinds.unwrap_or_default());
+        return Err(Failure::new(format!(
+            "{name}, {case}: {errors} errors in {requests} requests ({kinds})"
+        )));
     }
     Ok(Sample { requests, elapsed_us, p50_us, p99_us, p999_us, cpu })
 }

@@ -15,6 +15,8 @@ end
 
 function done(summary, latency)
   local errors = summary.errors
+  io.write(string.format("errors: connect %d, read %d, write %d, status %d, timeout %d\n",
+    errors.connect, errors.read, errors.write, errors.status, errors.timeout))
   io.write(string.format("measured %d %d %d %d %d %d\n",
     summary.requests, summary.duration,
     errors.connect + errors.read + errors.write + errors.status + errors.timeout,
