@@ -23,6 +23,12 @@ mod syscalls;
 mod standing;
 mod cost;
 mod instructions;
+mod player;
+mod fitted;
+mod streams;
+mod django;
+mod overload;
+mod growth;
 
 use std::fs;
 use std::process::ExitCode;
@@ -34,7 +40,7 @@ use support::{Failure, Tried as _, crowd, openloop, play, relay, upstream};
 
 /// The parts of the report, in its order. A new part is a module beside this file with a function
 /// `run`, and a line here.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 12] = [
     Part { name: "proxy", about: "requests to the application", run: proxy::run },
     Part { name: "unix", about: "the application behind a Unix socket", run: unix::run },
     Part { name: "static", about: "static files", run: statics::run },
@@ -43,6 +49,14 @@ const PARTS: [Part; 8] = [
     Part { name: "standing", about: "start, memory of idle connections, size", run: standing::run },
     Part { name: "cost", about: "what each guard of forebay costs", run: cost::run },
     Part { name: "instructions", about: "instructions of a request", run: instructions::run },
+    Part { name: "streams", about: "HTTP/2, WebSockets, Server-Sent Events", run: streams::run },
+    Part {
+        name: "django",
+        about: "a page of a real site on gunicorn and uvicorn",
+        run: django::run,
+    },
+    Part { name: "overload", about: "three times what the application can do", run: overload::run },
+    Part { name: "growth", about: "curves of what costs do as work grows", run: growth::run },
 ];
 
 /// What stands for each part in the overview.
@@ -50,12 +64,14 @@ const OVERVIEW: &str = "CPU and calls of a request of 200 B with 64 connections,
                         fixed rate, PSS and size in MiB";
 
 fn main() -> ExitCode {
-    let roles = [
+    let shared = [
         (upstream::ROLE, upstream::run as fn(&_) -> _),
         (crowd::ROLE, crowd::run),
         (relay::ROLE, relay::run),
         (openloop::ROLE, openloop::run),
     ];
+    let own = streams::ROLES.into_iter().chain(overload::ROLES).chain(growth::ROLES);
+    let roles: Vec<_> = shared.into_iter().chain(own).collect();
     play("load", &roles, |arguments| {
         let names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
         match Options::read(arguments, &names)? {

@@ -30,22 +30,52 @@ pub(crate) struct Subject<'a> {
 
 /// The instructions in user space that one request takes, by callgrind.
 pub(crate) fn per_request(place: &Place, subject: &Subject<'_>) -> Result<u64, Failure> {
-    let (few, many) = (run(place, subject, FEW)?, run(place, subject, MANY)?);
+    let count = |requests| run(place, subject, (requests, &[]), |_, _| Ok(()));
+    let (few, many) = (count(FEW)?, count(MANY)?);
     Ok(many.saturating_sub(few) / (MANY - FEW))
 }
 
-/// All instructions of a server that starts, answers so many requests and ends.
-fn run(place: &Place, subject: &Subject<'_>, requests: u64) -> Result<u64, Failure> {
+/// As [`per_request`], without what a server does before its request is known: also where that is
+/// much, and not the same each time.
+pub(crate) fn per_request_when_ready(place: &Place, subject: &Subject<'_>) -> Result<u64, Failure> {
+    let count = |requests| {
+        let prefix = format!("--vgdb-prefix={}", place.directory.join("vgdb").display());
+        let flags = ["--instr-atstart=no", prefix.as_str()];
+        run(place, subject, (requests, &flags), |process, switch| {
+            let (switch, id) = (format!("--instr={switch}"), process.id().to_string());
+            let arguments = [switch.as_str(), prefix.as_str(), id.as_str()];
+            let output = Command::new("callgrind_control").args(arguments).output();
+            let output = output.tried("begin or end to count")?;
+            if output.status.success() {
+                return Ok(());
+            }
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            Err(Failure::new(format!("callgrind_control failed: {words}")))
+        })
+    };
+    Ok(count(MANY)?.saturating_sub(count(FEW)?) / (MANY - FEW))
+}
+
+/// All instructions of a server that starts, answers so many requests and ends; `switch` is told
+/// `on` when its request is known, and `off` when all are answered.
+fn run(
+    place: &Place,
+    subject: &Subject<'_>,
+    (requests, flags): (u64, &[&str]),
+    switch: impl Fn(&Process, &str) -> Result<(), Failure>,
+) -> Result<u64, Failure> {
     let port = free_port()?;
     let folder = place.directory.join("callgrind");
     drop(fs::remove_dir_all(&folder)); // there may be none yet
     fs::create_dir_all(&folder).tried("make a folder for counts")?;
     let log = format!("--log-file={}/%p", folder.display());
-    let tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", &log];
+    let mut tool = vec!["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", &log];
+    tool.extend(flags);
     let command = Process::under(&tool, &(subject.command)(port)?);
     let (words, pause) = (place.directory.join("callgrind.log"), Duration::from_millis(50));
     let (process, _) = Process::answering(command, &words, pause, port, &subject.first)?;
     let request = (subject.request)(port)?;
+    switch(&process, "on")?;
     let connect = || wire::connect(port).tried("connect to a server");
     let mut stream = connect()?;
     for number in 1..=requests {
@@ -55,6 +85,7 @@ fn run(place: &Place, subject: &Subject<'_>, requests: u64) -> Result<u64, Failu
         wire::exchange(&mut stream, &request)?;
     }
     drop(stream);
+    switch(&process, "off")?;
     drop(process);
     collected(&folder)
 }

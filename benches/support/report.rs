@@ -123,7 +123,8 @@ pub(crate) fn case_json(measured: &Measured) -> Value {
     })
 }
 
-fn sample_json(sample: &Sample) -> Value {
+/// All numbers of one sample.
+pub(crate) fn sample_json(sample: &Sample) -> Value {
     json!({
         "requests": sample.requests,
         "elapsed_us": sample.elapsed_us,

@@ -31,6 +31,8 @@ pub(super) struct Client {
     /// Requests that no connection is free for, by when they were due.
     waiting: VecDeque<Instant>,
     outcomes: Vec<Outcome>,
+    /// When the first request was still to come.
+    begun: Instant,
     /// What is read goes through here.
     piece: Box<[u8]>,
 }
@@ -68,6 +70,7 @@ impl Client {
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
             outcomes: Vec::new(),
+            begun: Instant::now(),
             piece: vec![0; 64 * 1024].into_boxed_slice(),
         };
         for _ in 0..plan.connections.min(plan.most) {
@@ -83,6 +86,7 @@ impl Client {
         let total = self.plan.length.as_nanos() / pause.as_nanos().max(1);
         let total = usize::try_from(total).tried("count the requests")?;
         let begun = Instant::now();
+        self.begun = begun;
         let seconds = i64::try_from(pause.as_secs()).tried("set the timer")?;
         let each = Timespec { tv_sec: seconds, tv_nsec: i64::from(pause.subsec_nanos()) };
         let timer = Itimerspec { it_interval: each, it_value: each };
@@ -142,8 +146,8 @@ impl Client {
             let Some(Some(line)) = self.lines.get_mut(number) else { return Ok(()) };
             match line.step(&self.request, &mut self.piece)? {
                 Step::Wait => return Ok(()),
-                Step::Answered { outcome, closes } => {
-                    self.outcomes.push(outcome);
+                Step::Answered { status, due, closes } => {
+                    self.settle(status, due);
                     if closes {
                         self.close(number);
                         return Ok(());
@@ -157,7 +161,7 @@ impl Client {
                     match due {
                         // As a browser would: it is sent again.
                         Some(due) if has_crossed => self.waiting.push_front(due),
-                        Some(due) => self.outcomes.push(outcome(0, due)),
+                        Some(due) => self.settle(0, due),
                         None => {}
                     }
                     return Ok(());
@@ -171,12 +175,12 @@ impl Client {
         let deadline = self.plan.deadline;
         let is_late = |due: &Instant| now.duration_since(*due) > deadline;
         while let Some(due) = self.waiting.pop_front_if(|due| is_late(due)) {
-            self.outcomes.push(outcome(0, due));
+            self.settle(0, due);
         }
         for number in 0..self.lines.len() {
             let due = self.lines.get(number).and_then(Option::as_ref).and_then(|line| line.due);
             if let Some(due) = due.filter(is_late) {
-                self.outcomes.push(outcome(0, due));
+                self.settle(0, due);
                 self.close(number);
             }
         }
@@ -208,6 +212,13 @@ impl Client {
         Ok(number)
     }
 
+    /// Keeps what became of a request just now.
+    fn settle(&mut self, status: u16, due: Instant) {
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let due_us = us(due.duration_since(self.begun));
+        self.outcomes.push(Outcome { status, due_us, latency_us: us(due.elapsed()) });
+    }
+
     fn close(&mut self, number: usize) {
         if self.lines.get_mut(number).and_then(Option::take).is_some() {
             self.free.push(number);
@@ -220,7 +231,8 @@ enum Step {
     /// More has to happen first.
     Wait,
     Answered {
-        outcome: Outcome,
+        status: u16,
+        due: Instant,
         closes: bool,
     },
     /// The other side has ended it.
@@ -247,17 +259,11 @@ impl Line {
             let complete = self.receiving.take(piece.get(..count).unwrap_or_default())?;
             if let (Some(complete), Some(due)) = (complete, self.due) {
                 (self.due, self.is_used) = (None, true);
-                let outcome = outcome(complete.status, due);
-                return Ok(Step::Answered { outcome, closes: complete.closes });
+                let (status, closes) = (complete.status, complete.closes);
+                return Ok(Step::Answered { status, due, closes });
             }
         }
     }
-}
-
-/// What became of a request just now.
-fn outcome(status: u16, due: Instant) -> Outcome {
-    let latency_us = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Outcome { status, latency_us }
 }
 
 /// The number that the timer's events carry.

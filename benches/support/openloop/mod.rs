@@ -37,6 +37,8 @@ pub(crate) struct OpenLoop {
 pub(crate) struct Outcome {
     /// Of the answer; zero where none came in time.
     pub(crate) status: u16,
+    /// When the request was due, from the beginning.
+    pub(crate) due_us: u64,
     /// From the time it was due to the end of its answer.
     pub(crate) latency_us: u64,
 }
@@ -95,10 +97,13 @@ impl OpenLoop {
 
 impl Outcome {
     fn parse(line: &str) -> Result<Self, Failure> {
-        let numbers = line.split_once(' ').and_then(|(status, latency_us)| {
-            Some(Self { status: status.parse().ok()?, latency_us: latency_us.parse().ok()? })
+        let mut numbers = line.split(' ').map_while(|number| number.parse::<u64>().ok());
+        let mut next = || numbers.next();
+        let numbers = next().zip(next()).zip(next());
+        let outcome = numbers.and_then(|((status, due_us), latency_us)| {
+            Some(Self { status: u16::try_from(status).ok()?, due_us, latency_us })
         });
-        numbers.ok_or_else(|| Failure::new(format!("the open loop says `{line}`")))
+        outcome.ok_or_else(|| Failure::new(format!("the open loop says `{line}`")))
     }
 }
 
@@ -110,8 +115,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     std::io::stdin().read_to_end(&mut request).tried("read the request")?;
     let outcomes = client::Client::prepare(open_loop, port, request)?.run()?;
     let mut output = std::io::BufWriter::new(std::io::stdout().lock());
-    for Outcome { status, latency_us } in outcomes {
-        writeln!(output, "{status} {latency_us}").tried("tell the outcomes")?;
+    for Outcome { status, due_us, latency_us } in outcomes {
+        writeln!(output, "{status} {due_us} {latency_us}").tried("tell the outcomes")?;
     }
     output.flush().tried("tell the outcomes")
 }

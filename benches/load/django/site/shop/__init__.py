@@ -1,0 +1,1 @@
+"""An ordinary small shop: what a request of a Django site costs, for the benchmarks."""
