@@ -26,8 +26,8 @@ fn main() -> ExitCode {
 }
 
 /// By how much a count may differ from its record: what the system hands over in one piece or in two
-/// is not the same each time.
-const MARGIN: f64 = 0.03;
+/// is not the same each time, and copying takes another way on another processor.
+const MARGIN: f64 = 0.05;
 
 fn measure(choice: &Choice) -> Result<(), Failure> {
     let machine = Machine::look(&choice.command, &[("valgrind", "valgrind")])?;

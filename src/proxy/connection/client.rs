@@ -25,7 +25,8 @@ pub struct Client {
     pub vital: Arc<Vital>,
     /// What it obeys.
     pub settings: Settings,
-    next: Mutex<Option<Next>>,
+    /// Boxed: few connections change their protocol, and idle ones should be small.
+    next: Mutex<Option<Box<Next>>>,
 }
 
 /// What a connection turns to once the answer that changes its protocol has gone out.
@@ -55,10 +56,10 @@ impl Client {
     /// Joins this connection to the application once the answer has gone out.
     pub(in crate::proxy) fn becomes(&self, next: Next) {
         self.vital.becomes_tunnel();
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(next));
     }
 
-    pub(super) fn take_next(&self) -> Option<Next> {
+    pub(super) fn take_next(&self) -> Option<Box<Next>> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

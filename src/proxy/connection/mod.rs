@@ -166,7 +166,7 @@ async fn serve_http1<S>(
                 if let Some(next) = client.take_next() {
                     // Boxed, so that other connections do not keep the room for it.
                     let end = tunnel::End { stream, early: rest };
-                    Box::pin(join(end, next, &gateway, client.settings.tunnel.idle)).await;
+                    Box::pin(join(end, *next, &gateway, client.settings.tunnel.idle)).await;
                 }
                 return;
             }

@@ -3,8 +3,9 @@
 //! Owns: the strict grammar of decision 7, the limits of a header section, the framing.
 //! Must not know: sockets, clocks, what a field means to anyone but the framing.
 //!
-//! hyper reads the same bytes afterwards. This pass only refuses: what it lets through has one
-//! reading, in which it and hyper agree (a property test and a fuzz target hold them to it).
+//! [`plain`](crate::proxy::plain) or hyper reads the same bytes afterwards. This pass only refuses:
+//! what it lets through has one reading, in which all three agree (a property test and a fuzz target
+//! hold them to it).
 
 use super::Refusal;
 use super::grammar::{Field, RequestLine, decimal, split_field, split_request_line};

@@ -1,4 +1,4 @@
-//! The strict gate between a stranger's bytes and hyper's HTTP/1 parser.
+//! The strict gate between a stranger's bytes and whoever reads them as HTTP/1.
 //!
 //! Owns: what is refused before it is parsed, one request at a time to the parser, the
 //! connection's vital signs from which deadlines are read.
