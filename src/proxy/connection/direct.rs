@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::Date;
@@ -75,7 +75,7 @@ pub(super) async fn serve<S: Socket>(
             };
             if !read.is_ok_and(|count| count > 0) {
                 // An orderly end between two requests; the client may have gone already.
-                say_goodbye(line.stream, b"").await;
+                drop(line.stream.shutdown().await);
                 return Turn::Closed;
             }
         }
