@@ -38,7 +38,7 @@ const JOIN_LIMIT: usize = 4 * 1024;
 /// How the end of content is marked (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Framing {
-    /// There is none, and the status says so; a length would be wrong (RFC 9110 §8.6).
+    /// There is none, and the status says so; with 204 a length would be wrong (RFC 9110 §8.6).
     None,
     /// There would be some, were it not for HEAD.
     Unsent,

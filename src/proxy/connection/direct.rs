@@ -23,7 +23,7 @@ use crate::proxy::plain::{self, Plain, Wanted};
 
 /// How a stretch of plain requests ended.
 pub(super) enum Turn<S> {
-    /// What follows is for the parser; with `true` its first request was tried here.
+    /// What follows is for the parser; with `true` also if it seems plain.
     Parser(S, BytesMut, bool),
     /// Nothing came for a moment.
     Parked(S),
@@ -47,7 +47,7 @@ const ENOUGH: usize = 2 * 1024;
 
 thread_local! {
     /// What is left of the room that the last request of this thread was read into. Whoever reads next
-    /// takes it, so that a connection that waits holds none.
+    /// takes it, so that a connection that waits for its next request holds none.
     static STOCK: RefCell<BytesMut> = RefCell::default();
 }
 

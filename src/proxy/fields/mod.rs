@@ -48,7 +48,7 @@ impl From<Parts> for Head {
     }
 }
 
-/// Fields in the order in which they came.
+/// Fields in the order in which they came; those that hyper has read are together by name.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
     lines: Vec<(Name, Value)>,
