@@ -1,16 +1,18 @@
 //! Parts that the benchmark's own program plays in a process of its own, each told by lines.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::support::crowd::read_line;
 use crate::support::front::Place;
 use crate::support::openloop::percentile;
 use crate::support::process::Process;
-use crate::support::{Failure, Tried as _};
+use crate::support::{Failure, Tried as _, leash};
 
 /// One of this program's roles, running; it ends with its standard input.
 #[derive(Debug)]
@@ -87,6 +89,23 @@ pub(crate) fn argument<T: std::str::FromStr>(
 /// In a role: what its connections run on.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().tried("have a runtime")
+}
+
+/// In a role: serves connections to a port of its own, which it tells, until the benchmark ends.
+pub(crate) fn play_application(accept: impl AsyncFnOnce(TcpListener)) -> Result<(), Failure> {
+    let mut leash = leash();
+    runtime()?.block_on(async {
+        let socket = TcpSocket::new_v4().tried("have a socket")?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).tried("bind the application's port")?;
+        let listener = socket.listen(4096).tried("listen as the application")?;
+        let port = listener.local_addr().tried("know the application's port")?.port();
+        tell(&port.to_string())?;
+        tokio::select! {
+            () = accept(listener) => {}
+            _ = leash.recv() => {}
+        }
+        Ok(())
+    })
 }
 
 /// What a load generator tells at its end.

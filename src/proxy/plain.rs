@@ -50,10 +50,7 @@ pub fn section(bytes: &[u8]) -> Option<usize> {
 /// its connection or about how its content comes; and not one that the guard would refuse.
 pub fn is_plain(section: &[u8], limits: Limits) -> bool {
     let mut is_usual = true;
-    let sound = Framing::judge(limits, section, |field| {
-        let bearing = field.known.map_or(Bearing::Some, Bearing::of);
-        is_usual &= bearing != Bearing::Connection || is_keep_alive(field.known, field.value);
-    });
+    let sound = Framing::judge(limits, section, |field| is_usual &= !is_unusual(&field));
     is_usual && sound.is_ok_and(|sound| length(&sound).is_some())
 }
 
@@ -61,13 +58,13 @@ pub fn is_plain(section: &[u8], limits: Limits) -> bool {
 pub fn read(section: &Bytes, limits: Limits, wanted: Wanted) -> Option<Plain> {
     let mut fields = Fields::with_capacity(if wanted == Wanted::All { ROOM } else { FEW });
     let mut is_usual = true;
-    let sound = Framing::judge(limits, section, |Field { name, known, value }| {
-        match known.map_or(Bearing::Some, Bearing::of) {
-            Bearing::None if wanted == Wanted::OfAsset => return,
-            Bearing::Connection if !is_keep_alive(known, value) => return is_usual = false,
-            Bearing::None | Bearing::Some | Bearing::Connection => {}
+    let sound = Framing::judge(limits, section, |field| {
+        is_usual &= !is_unusual(&field);
+        if wanted == Wanted::OfAsset && Bearing::of(&field) == Bearing::None {
+            return;
         }
-        let name = known.map(Name::known).or_else(|| Name::read(name));
+        let Field { name, known, value } = field;
+        let name = known.map(Name::known).or_else(|| Name::read_other(name));
         let Some(name) = name else { return is_usual = false };
         let value = if value.is_empty() { Bytes::new() } else { section.slice_ref(value) };
         fields.append(name, Value::judged(value));
@@ -110,9 +107,11 @@ fn length(sound: &Sound<'_>) -> Option<usize> {
 
 const CONNECTION: Known = Known::of("connection");
 
-/// What HTTP/1.1 does in any case.
-fn is_keep_alive(name: Option<Known>, value: &[u8]) -> bool {
-    name == Some(CONNECTION) && value.eq_ignore_ascii_case(b"keep-alive")
+/// Whether a field makes a request unusual. To keep the connection is what HTTP/1.1 does in any case.
+fn is_unusual(field: &Field<'_>) -> bool {
+    let is_keep_alive =
+        field.known == Some(CONNECTION) && field.value.eq_ignore_ascii_case(b"keep-alive");
+    Bearing::of(field) == Bearing::Connection && !is_keep_alive
 }
 
 /// What a field may change about the answer to a request for an asset, or about its log line.
@@ -127,8 +126,9 @@ enum Bearing {
 }
 
 impl Bearing {
-    fn of(name: Known) -> Self {
-        BEARINGS.get(name.number()).copied().unwrap_or(Self::Some)
+    fn of(field: &Field<'_>) -> Self {
+        let bearing = field.known.and_then(|name| BEARINGS.get(name.number()).copied());
+        bearing.unwrap_or(Self::Some)
     }
 
     const fn of_text(name: &str) -> Self {

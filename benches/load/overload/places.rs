@@ -1,16 +1,15 @@
 //! An application with so many places: what is more waits for one, as in gunicorn's gthread workers,
 //! and is served even when nobody waits for it any more.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::player::{argument, runtime, tell};
-use crate::support::{Failure, Tried as _, leash};
+use crate::player::{argument, play_application};
+use crate::support::Failure;
 
 /// The argument that makes the benchmark's program this application: places, and the milliseconds
 /// that a request keeps one.
@@ -20,19 +19,7 @@ pub(crate) const ROLE: &str = "as-places";
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let places = Arc::new(Semaphore::new(argument(arguments, 1)?));
     let work = Duration::from_millis(argument(arguments, 2)?);
-    let mut leash = leash();
-    runtime()?.block_on(async {
-        let socket = TcpSocket::new_v4().tried("have a socket")?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).tried("bind the application's port")?;
-        let listener = socket.listen(4096).tried("listen as the application")?;
-        let port = listener.local_addr().tried("know the application's port")?.port();
-        tell(&port.to_string())?;
-        tokio::select! {
-            () = accept(&listener, &places, work) => {}
-            _ = leash.recv() => {}
-        }
-        Ok(())
-    })
+    play_application(async |listener| accept(&listener, &places, work).await)
 }
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, work: Duration) {

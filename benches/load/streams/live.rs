@@ -2,34 +2,21 @@
 //!
 //! `/events` gives one event a second to everybody at the same time, with the time of its writing.
 
-use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::player::{micros, runtime, tell};
-use crate::support::{Failure, Tried as _, leash};
+use crate::player::{micros, play_application};
+use crate::support::Failure;
 
 /// The argument that makes the benchmark's program this application.
 pub(crate) const ROLE: &str = "as-live-application";
 
 /// Answers until standard input is closed. The first line of output is the port.
 pub(crate) fn run(_: &[String]) -> Result<(), Failure> {
-    let mut leash = leash();
-    runtime()?.block_on(async {
-        let socket = TcpSocket::new_v4().tried("have a socket")?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).tried("bind the application's port")?;
-        let listener = socket.listen(4096).tried("listen as the application")?;
-        let port = listener.local_addr().tried("know the application's port")?.port();
-        tell(&port.to_string())?;
-        tokio::select! {
-            () = accept(&listener) => {}
-            _ = leash.recv() => {}
-        }
-        Ok(())
-    })
+    play_application(async |listener| accept(&listener).await)
 }
 
 async fn accept(listener: &TcpListener) {

@@ -42,7 +42,7 @@ impl From<Parts> for Head {
         let mut fields = Fields::with_capacity(parts.headers.len());
         for (name, value) in &parts.headers {
             text.extend_from_slice(value.as_bytes());
-            fields.append(Name::from(name), Value::of_http(text.split().freeze()));
+            fields.append(Name::from(name), Value::judged(text.split().freeze()));
         }
         Self { method: parts.method, uri: parts.uri, version: parts.version, fields }
     }

@@ -4,7 +4,6 @@
 //! Must not know: what a field means.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -30,24 +29,24 @@ impl Name {
 
     /// Reads a name in any case; nothing if it is no token (RFC 9110 §5.6.2).
     pub fn read(name: &[u8]) -> Option<Self> {
-        if let Some(known) = Known::find(name) {
-            return Some(Self::known(known));
-        }
-        let name = HeaderName::from_bytes(name).ok()?;
-        Some(Self(Repr::Other(Bytes::copy_from_slice(name.as_str().as_bytes()))))
+        Known::find(name).map(Self::known).or_else(|| Self::read_other(name))
     }
 
-    /// The known name that it is, if it is one.
-    pub fn to_known(&self) -> Option<Known> {
-        match self.0 {
-            Repr::Known(known) => Some(known),
-            Repr::Other(_) => None,
-        }
+    /// Reads a name that is not known, as [`Name::read`].
+    pub(in crate::proxy) fn read_other(name: &[u8]) -> Option<Self> {
+        HeaderName::from_bytes(name).ok().map(|name| Self::other(&name))
+    }
+
+    fn other(name: &HeaderName) -> Self {
+        Self(Repr::Other(Bytes::copy_from_slice(name.as_str().as_bytes())))
     }
 
     /// The place of a known name among all of them.
     pub(in crate::proxy) fn number(&self) -> Option<usize> {
-        self.to_known().map(Known::number)
+        match self.0 {
+            Repr::Known(known) => Some(known.number()),
+            Repr::Other(_) => None,
+        }
     }
 
     /// The text, in lower case.
@@ -62,15 +61,7 @@ impl Name {
 
 impl From<&HeaderName> for Name {
     fn from(name: &HeaderName) -> Self {
-        let name = name.as_str().as_bytes();
-        Known::find(name)
-            .map_or_else(|| Self(Repr::Other(Bytes::copy_from_slice(name))), Self::known)
-    }
-}
-
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
+        Known::find(name.as_str().as_bytes()).map_or_else(|| Self::other(name), Self::known)
     }
 }
 

@@ -6,7 +6,6 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::HeaderValue;
 
 /// The value of a field: no control characters but tabs (RFC 9110 §5.5).
 #[derive(Clone, Eq, PartialEq)]
@@ -33,13 +32,8 @@ impl Value {
         if has_control(&bytes) { Err(HasControl) } else { Ok(Self(bytes)) }
     }
 
-    /// What the guard has judged, or forebay has written.
+    /// What the guard or `http` has judged, or forebay has written.
     pub(in crate::proxy) fn judged(bytes: Bytes) -> Self {
-        Self(bytes)
-    }
-
-    /// What `http` has checked.
-    pub(super) fn of_http(bytes: Bytes) -> Self {
         Self(bytes)
     }
 
@@ -80,12 +74,6 @@ pub(in crate::proxy) fn has_control(bytes: &[u8]) -> bool {
         look(&few);
     }
     found != [0; 16]
-}
-
-impl From<&HeaderValue> for Value {
-    fn from(value: &HeaderValue) -> Self {
-        Self(Bytes::copy_from_slice(value.as_bytes()))
-    }
 }
 
 impl PartialEq<str> for Value {
