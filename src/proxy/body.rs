@@ -7,9 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::guard::Vital;
 use super::{compress, file, upstream};
@@ -28,16 +30,17 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Counts a request and writes its line.
-    pub fn report(&self, record: &Record) {
-        self.counters.request(record);
-        self.tell(record);
+    /// Counts a request that ends now, and writes its line.
+    pub fn report(&self, record: &Record, now: Instant) {
+        let total = now - record.started;
+        self.counters.request(record, total);
+        self.tell(record, total);
     }
 
-    /// Writes a line without counting a request.
-    pub fn tell(&self, record: &Record) {
+    /// Writes a line, without counting a request, about what took so long.
+    pub fn tell(&self, record: &Record, total: Duration) {
         if self.log.has_access_log {
-            self.output.line(|lines| record.write(lines, self.log.format));
+            self.output.line(|lines| record.write(lines, self.log.format, total));
         }
     }
 }
@@ -92,8 +95,8 @@ impl Error {
 /// Tells, exactly once, that a request has ended, however it ends.
 #[derive(Debug)]
 pub struct Ending {
-    /// What is known of the request so far.
-    pub record: Record,
+    /// What is known of the request so far; boxed, since it goes along with the answer.
+    pub record: Box<Record>,
     reporter: Reporter,
     vital: Arc<Vital>,
     is_complete: bool,
@@ -101,7 +104,7 @@ pub struct Ending {
 
 impl Ending {
     /// Begins with the request.
-    pub fn begin(record: Record, reporter: Reporter, vital: Arc<Vital>) -> Self {
+    pub fn begin(record: Box<Record>, reporter: Reporter, vital: Arc<Vital>) -> Self {
         vital.begin();
         reporter.counters.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { record, reporter, vital, is_complete: false }
@@ -133,9 +136,10 @@ impl Drop for Ending {
         if !self.is_complete && self.record.code.is_none_or(|code| code == Code::ClientLeft) {
             self.cut();
         }
-        self.vital.end();
+        let now = Instant::now();
+        self.vital.end(now);
         self.reporter.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.reporter.report(&self.record);
+        self.reporter.report(&self.record, now);
     }
 }
 

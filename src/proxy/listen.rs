@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::connection::{self, Settings, last_call};
 use super::{Gateway, respond};
@@ -170,7 +170,7 @@ fn hand_over(
 fn turn_away(stream: TcpStream, peer: SocketAddr, gateway: &Gateway, places: &Arc<Semaphore>) {
     let code = Code::TooManyConnections;
     let cause = "--connection-limit is reached".to_owned();
-    gateway.reporter.report(&Record::unread(peer, code, cause));
+    gateway.reporter.report(&Record::unread(peer, code, cause), Instant::now());
     let words = respond::last_words(code);
     match Arc::clone(places).try_acquire_owned() {
         Ok(place) => {

@@ -167,12 +167,10 @@ impl Gateway {
     /// It runs as soon as the request is read: from then on the guard keeps the next one.
     pub fn begin(&self, request: &Head, client: &Client) -> Ending {
         let vital = Arc::clone(&client.vital);
-        let record = Record {
-            method: Some(request.method.clone()),
-            target: request.uri.clone(),
-            version: request.version,
-            ..begin_record(&request.fields, client)
-        };
+        let mut record = begin_record(&request.fields, client);
+        record.method = Some(request.method.clone());
+        record.target = request.uri.clone();
+        record.version = request.version;
         Ending::begin(record, self.reporter.clone(), vital)
     }
 
@@ -183,7 +181,8 @@ impl Gateway {
     /// [`Left`]: nobody is there to answer.
     pub async fn handle(
         &self,
-        (head, content): (Head, Arriving),
+        head: &mut Head,
+        content: Arriving,
         client: &Client,
         mut ending: Ending,
     ) -> Result<Response<Body>, Left> {
@@ -210,26 +209,26 @@ impl Gateway {
 
     async fn answer(
         &self,
-        mut head: Head,
+        head: &mut Head,
         content: Arriving,
         client: &Client,
         record: &mut Record,
     ) -> Result<Answer, Error> {
-        admit(&head)?;
+        admit(head)?;
         if head.version == Version::HTTP_2 {
-            check_parsed(&head, &client.settings.limits)?;
+            check_parsed(head, &client.settings.limits)?;
         }
         let is_early = !self.assets.is_laid();
-        let (seen, mut route) = self.look(&mut head, client)?;
+        let (seen, mut route) = self.look(head, client)?;
         let may_be_asset = matches!(route, Route::Upstream | Route::NoAsset);
-        if is_early && may_be_asset && self.assets.settle(&head).await {
-            route = route::choose(&self.routes, &self.assets, &head, &seen);
+        if is_early && may_be_asset && self.assets.settle(head).await {
+            route = route::choose(&self.routes, &self.assets, head, &seen);
         }
         self.note(&seen, record);
         match route {
-            Route::Probe(probe) => Ok(self.probe(probe, &head, record).await),
-            Route::Status => Ok(self.status(&head, &seen, record).await?),
-            Route::Asset(asset) => Ok(self.asset(&asset, &head, record).await?),
+            Route::Probe(probe) => Ok(self.probe(probe, head, record).await),
+            Route::Status => Ok(self.status(head, &seen, record).await?),
+            Route::Asset(asset) => Ok(self.asset(&asset, head, record).await?),
             Route::NoAsset => Err(assets::Error::Missing.into()),
             Route::Upstream => self.forward((head, content), &seen, client, record).await,
         }
@@ -296,7 +295,7 @@ impl Gateway {
     /// Steps 4c and 4d.
     async fn forward(
         &self,
-        (head, content): (Head, Arriving),
+        (head, content): (&Head, Arriving),
         seen: &Seen,
         client: &Client,
         record: &mut Record,
@@ -313,9 +312,9 @@ impl Gateway {
         self.upstream.admit()?;
         let wanted = self.send_file.is_on().then(|| Wanted::of(&head.method, &head.fields));
         let asked = self.compressor.asked(&head.method, &head.fields);
-        let content = self.intake.take(&head, content).await?;
+        let content = self.intake.take(head, content).await?;
         let outgoing = Outgoing {
-            wants_page: respond::wants_page(&head),
+            wants_page: respond::wants_page(head),
             head,
             content,
             client: SocketAddr::new(seen.client, seen.client_port),

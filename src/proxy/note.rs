@@ -8,12 +8,12 @@ use super::fields::{Fields, Name, Value, names};
 use crate::telemetry::Record;
 
 /// Begins the log line, with what the fields say before anything is changed.
-pub(super) fn begin_record(fields: &Fields, client: &Client) -> Record {
+pub(super) fn begin_record(fields: &Fields, client: &Client) -> Box<Record> {
     let field = |name: &Name| fields.get(name).map(Value::to_bytes);
-    Record {
+    Box::new(Record {
         host: field(&names::HOST),
         trace: field(&names::TRACEPARENT),
         arr_log_id: field(&names::X_ARR_LOG_ID),
         ..Record::begin(client.peer)
-    }
+    })
 }

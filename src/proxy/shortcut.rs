@@ -62,7 +62,7 @@ pub struct Short {
     /// What to send.
     pub answer: AtOnce,
     /// The log line so far.
-    pub record: Record,
+    pub record: Box<Record>,
 }
 
 /// The target of a GET or HEAD in origin form.

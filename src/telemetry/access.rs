@@ -141,11 +141,11 @@ impl Record {
         }
     }
 
-    /// Writes the line with its line end.
-    pub fn write(&self, out: &mut Vec<u8>, format: Format) {
+    /// Writes the line, of what took so long, with its line end.
+    pub fn write(&self, out: &mut Vec<u8>, format: Format, total: Duration) {
         match format {
-            Format::Json => self.write_json(out),
-            Format::Text => self.write_text(out),
+            Format::Json => self.write_json(out, total),
+            Format::Text => self.write_text(out, total),
         }
     }
 
@@ -157,8 +157,7 @@ impl Record {
         }
     }
 
-    fn write_json(&self, out: &mut Vec<u8>) {
-        let total = self.started.elapsed();
+    fn write_json(&self, out: &mut Vec<u8>, total: Duration) {
         out.extend_from_slice(br#"{"timestamp":""#);
         stamp(out, SystemTime::now());
         out.extend_from_slice(br#"","level":""#);
@@ -232,8 +231,7 @@ impl Record {
         }
     }
 
-    fn write_text(&self, out: &mut Vec<u8>) {
-        let total = self.started.elapsed();
+    fn write_text(&self, out: &mut Vec<u8>, total: Duration) {
         let stamp = humantime::format_rfc3339_micros(SystemTime::now());
         let who = self.client.unwrap_or_else(|| self.peer.ip());
         // Writing to a buffer in memory cannot fail.
@@ -337,7 +335,7 @@ mod tests {
     #[test]
     fn a_line_is_one_json_object_whatever_it_holds() {
         let mut out = Vec::new();
-        record().write(&mut out, Format::Json);
+        record().write(&mut out, Format::Json, Duration::ZERO);
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(line["host"], "a\"b\\c\u{fffd}");
         assert_eq!(line["client"], "203.0.113.7");
@@ -351,7 +349,7 @@ mod tests {
     #[test]
     fn a_line_of_text_is_one_line() {
         let mut out = Vec::new();
-        record().write(&mut out, Format::Text);
+        record().write(&mut out, Format::Text, Duration::ZERO);
         let line = String::from_utf8_lossy(&out);
         assert_eq!(line.matches('\n').count(), 1);
         assert!(line.contains("203.0.113.7 GET http://"), "{line}");

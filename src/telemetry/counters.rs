@@ -4,6 +4,7 @@
 //! Must not know: who reads the numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::{Record, Tally};
 use crate::code::Code;
@@ -41,13 +42,13 @@ impl Counters {
         }
     }
 
-    /// Counts a request whose answer has ended.
-    pub fn request(&self, record: &Record) {
+    /// Counts a request whose answer has ended, and which took so long.
+    pub fn request(&self, record: &Record, total: Duration) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(code) = record.code {
             self.count(code);
         }
-        self.tally.count(record, record.started.elapsed());
+        self.tally.count(record, total);
     }
 
     /// Counts an answer with `code`.

@@ -127,10 +127,11 @@ impl<S: Socket> Line<S> {
 
     /// Answers a request; returns whether another may follow.
     async fn answer(&mut self, request: Plain<Bytes>, client: &Client, gateway: &Gateway) -> bool {
-        let Plain { head, content } = request;
+        let Plain { mut head, content } = request;
         let is_head = head.method == Method::HEAD;
         let ending = gateway.begin(&head, client);
-        let work = gateway.handle((head, Arriving::Here(content)), client, ending);
+        // Its place is here: it is large, and would be moved otherwise.
+        let work = pin!(gateway.handle(&mut head, Arriving::Here(content), client, ending));
         match self.while_there(work).await {
             Some(Ok(answer)) => self.send(answer, is_head, client, gateway).await,
             Some(Err(_)) | None => false,

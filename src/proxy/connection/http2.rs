@@ -31,12 +31,12 @@ where
     let (readiness, tally) = (Arc::clone(&gateway.readiness), Arc::new(Tally::default()));
     let counting = Arc::clone(&tally);
     let service = service_fn(move |request| {
-        let request = Arriving::of(request);
-        let ending = gateway.begin(&request.0, &client);
+        let (mut head, content) = Arriving::of(request);
+        let ending = gateway.begin(&head, &client);
         let (gateway, client) = (Arc::clone(&gateway), Arc::clone(&client));
         let attempt = counting.begin();
         async move {
-            let answer = gateway.handle(request, &client, ending).await?;
+            let answer = gateway.handle(&mut head, content, &client, ending).await?;
             attempt.answered();
             Ok::<_, Left>(answer.map(Paced::new))
         }

@@ -105,7 +105,7 @@ pub async fn serve<S>(
         }
         Opening::NotProxied(why) => {
             let record = Record::unread(peer, Code::Malformed, why.to_string());
-            return gateway.reporter.report(&record);
+            return gateway.reporter.report(&record, Instant::now());
         }
     };
     if held.starts_with(PREFACE) {
@@ -128,7 +128,7 @@ async fn serve_http1<S>(
     loop {
         // Boxed, so that a parked connection does not keep the room that a stretch needs.
         if gateway.reads_plain() {
-            match Box::pin(beside(direct::serve(stream, held, &client, &gateway))).await {
+            match beside(Box::pin(direct::serve(stream, held, &client, &gateway))).await {
                 Turn::Parser(back, rest, was_tried) => {
                     (stream, held, must_pass) = (back, rest, was_tried);
                 }
@@ -143,7 +143,7 @@ async fn serve_http1<S>(
             }
         }
         let stretch = serve_stretch(stream, (held, must_pass), &client, &gateway);
-        match Box::pin(beside(stretch)).await {
+        match beside(Box::pin(stretch)).await {
             End::Closed => return,
             End::Parked(idle, rest) => match woken(idle, rest, &client, &gateway).await {
                 Some(awake) => (stream, held) = awake,
@@ -209,9 +209,9 @@ where
     let Client { vital, settings, .. } = &**client;
     let guard = Guard::new(stream, held, settings.limits, Arc::clone(vital), Arc::clone(gateway));
     let service = service_fn(|request| {
-        let request = Arriving::of(request);
-        let ending = gateway.begin(&request.0, client);
-        gateway.handle(request, client, ending)
+        let (mut head, content) = Arriving::of(request);
+        let ending = gateway.begin(&head, client);
+        async move { gateway.handle(&mut head, content, client, ending).await }
     });
     let mut connection = http1::Builder::new()
         // The guard and its vital signs keep these; hyper's own timer costs 3 % (perf, A4).
@@ -314,7 +314,8 @@ async fn ended<S: AsyncWrite + AsyncRead + Unpin>(
 
 /// Reports a client whose request was not read.
 fn report(peer: SocketAddr, refusal: Refusal, gateway: &Gateway) {
-    gateway.reporter.report(&Record::unread(peer, refusal.code(), refusal.to_string()));
+    let record = Record::unread(peer, refusal.code(), refusal.to_string());
+    gateway.reporter.report(&record, Instant::now());
 }
 
 /// Sends the last answer of a connection and waits a moment for the client to take it: closing at
@@ -346,7 +347,7 @@ where
         tunnel.received_bytes = carried.to_application;
         tunnel.ended_by = carried.cause.as_str();
     }
-    gateway.reporter.tell(&record);
+    gateway.reporter.tell(&record, record.started.elapsed());
 }
 
 fn joined(first: &[u8], second: BytesMut) -> BytesMut {

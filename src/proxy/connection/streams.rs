@@ -31,7 +31,7 @@ where
         let patience = self.patience;
         tokio::spawn(async move {
             let pace = Arc::new(Pace::default());
-            let mut stream = pin!(beside(PACE.scope(Arc::clone(&pace), stream)));
+            let mut stream = pin!(beside(Box::pin(PACE.scope(Arc::clone(&pace), stream))));
             loop {
                 tokio::select! {
                     () = &mut stream => return,

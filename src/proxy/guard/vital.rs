@@ -99,11 +99,11 @@ impl Vital {
         self.signs().in_flight += 1;
     }
 
-    /// An answer has ended, whole or not.
-    pub fn end(&self) {
+    /// An answer has ended now, whole or not.
+    pub fn end(&self, now: Instant) {
         let mut signs = self.signs();
         signs.in_flight = signs.in_flight.saturating_sub(1);
-        signs.last_event = Instant::now();
+        signs.last_event = now;
         if signs.in_flight == 0
             && let Some(waker) = signs.next_waker.take()
         {
@@ -285,7 +285,7 @@ mod tests {
         vital.was_written(true, false);
         assert_eq!(at(60), Verdict::Overdue(Refusal::Stalled));
         vital.was_written(false, false);
-        vital.end();
+        vital.end(Instant::now());
         assert_eq!(at(1), Verdict::Park);
     }
 
@@ -306,7 +306,7 @@ mod tests {
         vital.was_read(false, true);
         vital.begin();
         vital.was_written(false, false);
-        vital.end();
+        vital.end(Instant::now());
         assert!(vital.has_answered());
         vital.refuse(Refusal::BareLineFeed);
         assert!(!vital.has_answered(), "the answer belongs to the request before");
@@ -326,7 +326,7 @@ mod tests {
         vital.begin();
         assert!(!vital.admits_next(Waker::noop()), "it has no answer yet");
         vital.was_written(true, false);
-        vital.end();
+        vital.end(Instant::now());
         assert!(
             !vital.admits_next(Waker::noop()),
             "its answer is still held back by a slow reader"

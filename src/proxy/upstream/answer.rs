@@ -4,7 +4,7 @@
 //! Must not know: sockets, where content waits.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -169,7 +169,9 @@ tokio::task_local! {
 
 /// Runs `task`, which serves one client; whenever it waits, the answer that it sends is read on from
 /// the application, so that a slow client does not hold a worker.
-pub async fn beside<F: Future>(task: F) -> F::Output {
+///
+/// It takes the task in its place, where it stays: moving one costs as much as some steps of it.
+pub async fn beside<F: Future>(task: Pin<Box<F>>) -> F::Output {
     let present = Arc::new(Mutex::new(Weak::new()));
     let mut task = pin!(PRESENT.scope(Arc::clone(&present), task));
     poll_fn(|cx| {

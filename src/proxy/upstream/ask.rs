@@ -181,8 +181,8 @@ impl Asker {
         }
         write_request(&mut text, &self.question(host), Length::None);
         let deadlines = self.upstream.deadlines;
-        let mut exchange =
-            Exchange::new(connection, Method::GET, text.freeze(), Source::None, deadlines);
+        let text = (text.freeze(), Source::None);
+        let mut exchange = Exchange::new(connection, Method::GET, text, Instant::now(), deadlines);
         exchange.head().await.map(|head| head.status.as_u16())
     }
 
@@ -292,10 +292,10 @@ mod tests {
         let gone = Phase::Failed(Reason::NotListening);
         assert_eq!(judge(silent, &gone), Phase::Failed(Reason::Returning));
 
-        asker.pulse.answered();
+        asker.pulse.answered(Instant::now());
         let asked = Instant::now();
         tokio::time::advance(Duration::from_secs(1)).await;
-        asker.pulse.answered();
+        asker.pulse.answered(Instant::now());
         for _ in 0..9 {
             assert_eq!(asker.judge(silent, asked, &Phase::Ready), Phase::Ready, "busy, not silent");
         }

@@ -137,8 +137,8 @@ impl Pool {
     }
 
     /// Takes the youngest connection that is young enough and quiet.
-    pub(super) fn take(&self) -> Option<Connection> {
-        let oldest = Instant::now().checked_sub(self.keep_alive);
+    pub(super) fn take(&self, now: Instant) -> Option<Connection> {
+        let oldest = now.checked_sub(self.keep_alive);
         let mut idle = self.idle();
         while let Some((since, connection)) = idle.pop() {
             if oldest.is_some_and(|oldest| since <= oldest) {

@@ -23,7 +23,7 @@ use crate::telemetry::Times;
 #[derive(Debug)]
 pub(super) struct Delivery<'a> {
     upstream: &'a Upstream,
-    outgoing: Outgoing,
+    outgoing: Outgoing<'a>,
     /// The header section.
     text: Bytes,
     /// What passes through cannot be sent twice.
@@ -45,18 +45,18 @@ const REPEAT_WITHIN: Duration = Duration::from_secs(10);
 
 impl<'a> Delivery<'a> {
     /// Begins; nothing is sent yet.
-    pub(super) fn new(upstream: &'a Upstream, outgoing: Outgoing) -> Self {
-        let patience = upstream.common.queue.patience(outgoing.wants_page);
+    pub(super) fn new(upstream: &'a Upstream, outgoing: Outgoing<'a>, arrived: Instant) -> Self {
+        let patience = arrived + upstream.common.queue.patience(outgoing.wants_page);
         let method = &outgoing.head.method;
         let mut text = BytesMut::with_capacity(2048);
         let length = content_length(method, &outgoing.content);
-        head::write_request(&mut text, &outgoing.head, length);
+        head::write_request(&mut text, outgoing.head, length);
         Self {
             text: text.freeze(),
             may_repeat: !matches!(outgoing.content, Content::Stream(_)),
             may_reuse: is_safe(method) && matches!(outgoing.content, Content::None),
             repeats: 0,
-            arrived: Instant::now(),
+            arrived,
             patience,
             upstream,
             outgoing,
@@ -68,7 +68,7 @@ impl<'a> Delivery<'a> {
     /// # Errors
     ///
     /// Every [`Error`] but those of an answer's content.
-    pub(super) async fn run(mut self, times: &mut Times) -> Result<(Running, Head), Error> {
+    pub(super) async fn run(&mut self, times: &mut Times) -> Result<(Running, Head), Error> {
         let mut place = None;
         loop {
             let mine = match place.take() {
@@ -76,7 +76,7 @@ impl<'a> Delivery<'a> {
                 None => self.enter(times).await?,
             };
             let begun = Instant::now();
-            let (connection, is_fresh) = match self.reach(times).await {
+            let (connection, is_fresh) = match self.reach(begun, times).await {
                 Ok(found) => found,
                 Err(why) if why.is_absence() => {
                     let is_patient = Instant::now() < self.patience;
@@ -92,7 +92,7 @@ impl<'a> Delivery<'a> {
                 }
                 Err(why) => return Err(why),
             };
-            let mut running = self.start(connection, is_fresh, mine);
+            let mut running = self.start((connection, is_fresh), begun, mine);
             match running.head().await {
                 Ok(head) => return Ok((running, head)),
                 Err(why) if self.may_send_again(&why, is_fresh, begun) => {
@@ -107,20 +107,23 @@ impl<'a> Delivery<'a> {
 
     /// Waits for the application and for a place in it.
     async fn enter(&self, times: &mut Times) -> Result<Place, Error> {
+        let queue = &self.upstream.common.queue;
+        if let Some(place) = queue.enter_at_once()? {
+            return Ok(place);
+        }
         let begun = Instant::now();
-        let result = self.upstream.common.queue.enter(self.patience).await;
+        let result = queue.enter(self.patience).await;
         times.queued += begun.elapsed();
         result
     }
 
     /// Finds a connection, and whether it is fresh.
-    async fn reach(&self, times: &mut Times) -> Result<(Connection, bool), Error> {
+    async fn reach(&self, begun: Instant, times: &mut Times) -> Result<(Connection, bool), Error> {
         if self.may_reuse
-            && let Some(connection) = self.upstream.pool.take()
+            && let Some(connection) = self.upstream.pool.take(begun)
         {
             return Ok((connection, false));
         }
-        let begun = Instant::now();
         let Upstream { settings, common, .. } = self.upstream;
         let deadline = settings.deadlines.connect;
         let result = connect(&settings.address, deadline, &common.pulse).await;
@@ -129,7 +132,12 @@ impl<'a> Delivery<'a> {
     }
 
     /// Puts the request on a connection.
-    fn start(&mut self, connection: Connection, is_fresh: bool, place: Place) -> Running {
+    fn start(
+        &mut self,
+        (connection, is_fresh): (Connection, bool),
+        begun: Instant,
+        place: Place,
+    ) -> Running {
         let Upstream { settings, pool, errands, .. } = self.upstream;
         let text = match settings.proxy_protocol {
             Some(version) if is_fresh => {
@@ -153,15 +161,20 @@ impl<'a> Delivery<'a> {
         } else {
             Source::None
         };
-        let head = &self.outgoing.head;
+        let head = self.outgoing.head;
         let errand = (!is_safe(&head.method) && !self.outgoing.is_upgrade).then(|| Errand {
             method: head.method.clone(),
             target: head.uri.clone(),
             errands: errands.clone(),
             begun: self.arrived,
         });
-        let exchange =
-            Exchange::new(connection, head.method.clone(), text, source, settings.deadlines);
+        let exchange = Exchange::new(
+            connection,
+            head.method.clone(),
+            (text, source),
+            begun,
+            settings.deadlines,
+        );
         Running::new(exchange, place, pool, errand.map(Box::new))
     }
 

@@ -85,12 +85,12 @@ const JOIN_LIMIT: usize = 16 * 1024;
 pub(super) const SMALL_READ: usize = 8 * 1024;
 
 impl Exchange {
-    /// Puts a request on a connection; nothing is written yet.
+    /// Puts a request on a connection, now; nothing is written yet.
     pub(super) fn new(
         connection: Connection,
         method: Method,
-        head: Bytes,
-        source: Source,
+        (head, source): (Bytes, Source),
+        begun: Instant,
         deadlines: Deadlines,
     ) -> Self {
         let is_chunked = matches!(&source, Source::Client(stream) if stream.length().is_none());
@@ -100,7 +100,7 @@ impl Exchange {
             method,
             sending,
             alarm: None,
-            since: Instant::now(),
+            since: begun,
             awaits_client: false,
             is_broken: false,
             was_begun: false,
@@ -222,7 +222,7 @@ impl Exchange {
         &mut self.connection.buffer
     }
 
-    /// A piece of content has come: the idle deadline begins anew.
+    /// Some content has come: the idle deadline begins anew.
     pub(super) fn has_moved(&mut self) {
         self.since = Instant::now();
     }

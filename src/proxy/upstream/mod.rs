@@ -182,8 +182,8 @@ impl Pulse {
         self.repeats.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn answered(&self) {
-        let now = u64::try_from(self.base.elapsed().as_millis()).unwrap_or(u64::MAX);
+    fn answered(&self, now: Instant) {
+        let now = u64::try_from((now - self.base).as_millis()).unwrap_or(u64::MAX);
         self.last_answer_ms.store(now.max(1), Ordering::Relaxed);
     }
 
@@ -237,9 +237,9 @@ impl Common {
 
 /// A request that is ready to travel.
 #[derive(Debug)]
-pub struct Outgoing {
+pub struct Outgoing<'a> {
     /// Its normal header section.
-    pub head: fields::Head,
+    pub head: &'a fields::Head,
     /// Its content.
     pub content: Content,
     /// Who asks, for the PROXY protocol.
@@ -313,13 +313,18 @@ impl Upstream {
     /// # Errors
     ///
     /// Every [`Error`] but [`Error::BrokenOff`], which comes from the answer's [`Body`].
-    pub async fn forward(&self, outgoing: Outgoing, times: &mut Times) -> Result<Incomer, Error> {
+    pub async fn forward(
+        &self,
+        outgoing: Outgoing<'_>,
+        times: &mut Times,
+    ) -> Result<Incomer, Error> {
         let started = Instant::now();
         let asked =
             outgoing.head.fields.get(&names::UPGRADE).filter(|_| outgoing.is_upgrade).cloned();
-        let (running, head) = Delivery::new(self, outgoing).run(times).await?;
-        times.first_byte = started.elapsed();
-        self.common.pulse.answered();
+        let (running, head) = Delivery::new(self, outgoing, started).run(times).await?;
+        let answered = Instant::now();
+        times.first_byte = answered - started;
+        self.common.pulse.answered(answered);
         let mut response = Response::new(());
         *response.status_mut() = head.status;
         if head.status == http::StatusCode::SWITCHING_PROTOCOLS {

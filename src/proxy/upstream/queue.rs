@@ -97,10 +97,26 @@ impl Queue {
             && (self.places.available_permits() == 0 || self.readiness.phase().holds_visitors())
     }
 
-    /// Until when somebody who arrives now waits for an application that does not listen.
-    pub(super) fn patience(&self, wants_page: bool) -> Instant {
+    /// For how long somebody waits for an application that does not listen.
+    pub(super) fn patience(&self, wants_page: bool) -> Duration {
         let Settings { page_after, hold_deadline, .. } = self.settings;
-        Instant::now() + if wants_page { page_after.min(hold_deadline) } else { hold_deadline }
+        if wants_page { page_after.min(hold_deadline) } else { hold_deadline }
+    }
+
+    /// A place that can be had without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Dying`].
+    pub(super) fn enter_at_once(&self) -> Result<Option<Place>, Error> {
+        let phase = self.readiness.phase();
+        if phase.is_dying() {
+            return Err(Error::Dying);
+        }
+        if phase.holds_visitors() {
+            return Ok(None);
+        }
+        Ok(Arc::clone(&self.places).try_acquire_owned().ok().map(Place))
     }
 
     /// Waits for the application and for a place in it.
@@ -113,14 +129,8 @@ impl Queue {
     ///
     /// Dropping the future gives up waiting and nothing else.
     pub(super) async fn enter(&self, patience: Instant) -> Result<Place, Error> {
-        let phase = self.readiness.phase();
-        if phase.is_dying() {
-            return Err(Error::Dying);
-        }
-        if !phase.holds_visitors()
-            && let Ok(permit) = Arc::clone(&self.places).try_acquire_owned()
-        {
-            return Ok(Place(permit));
+        if let Some(place) = self.enter_at_once()? {
+            return Ok(place);
         }
         let _waiting = self.line_up()?;
         loop {
@@ -191,6 +201,10 @@ mod tests {
         Arc::new(Queue::new(SETTINGS, readiness))
     }
 
+    async fn enter(queue: &Queue, wants_page: bool) -> Result<Place, Error> {
+        queue.enter(Instant::now() + queue.patience(wants_page)).await
+    }
+
     async fn settle() {
         for _ in 0..10 {
             tokio::task::yield_now().await;
@@ -200,14 +214,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_came_first_is_served_first_and_who_leaves_is_forgotten() {
         let queue = queue(Phase::Ready);
-        let first = queue.enter(queue.patience(false)).await.unwrap();
-        let _second = queue.enter(queue.patience(false)).await.unwrap();
+        let first = enter(&queue, false).await.unwrap();
+        let _second = enter(&queue, false).await.unwrap();
         let served = Arc::new(std::sync::Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
         for number in 0..3 {
             let (queue, served) = (Arc::clone(&queue), Arc::clone(&served));
             waiting.push(tokio::spawn(async move {
-                let place = queue.enter(queue.patience(false)).await;
+                let place = enter(&queue, false).await;
                 served.lock().unwrap().push(number);
                 drop(place);
             }));
@@ -215,7 +229,7 @@ mod tests {
         }
         assert_eq!((queue.waiting(), queue.inside(), queue.queued()), (3, 2, 3));
         assert!(queue.is_full());
-        let turned_away = queue.enter(queue.patience(false)).await;
+        let turned_away = enter(&queue, false).await;
         assert!(matches!(turned_away, Err(Error::QueueFull)));
         waiting.remove(0).abort();
         settle().await;
@@ -229,12 +243,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_place_does_not_come_for_ever() {
         let queue = queue(Phase::Ready);
-        let _places = (
-            queue.enter(queue.patience(false)).await.unwrap(),
-            queue.enter(queue.patience(false)).await.unwrap(),
-        );
+        let _places = (enter(&queue, false).await.unwrap(), enter(&queue, false).await.unwrap());
         let begun = Instant::now();
-        assert!(matches!(queue.enter(queue.patience(false)).await, Err(Error::QueueDeadline)));
+        assert!(matches!(enter(&queue, false).await, Err(Error::QueueDeadline)));
         assert_eq!(begun.elapsed().as_secs(), 30);
         assert_eq!(queue.waiting(), 0);
     }
@@ -243,17 +254,17 @@ mod tests {
     async fn an_application_that_is_away_is_waited_for() {
         let queue = queue(Phase::Failed(Reason::NotListening));
         let begun = Instant::now();
-        let page = queue.enter(queue.patience(true)).await;
+        let page = enter(&queue, true).await;
         assert!(matches!(page, Err(Error::NotBack { is_starting: false })));
         assert_eq!(begun.elapsed().as_secs(), 4);
-        let program = queue.enter(queue.patience(false)).await;
+        let program = enter(&queue, false).await;
         assert!(matches!(program, Err(Error::NotBack { is_starting: false })));
         assert_eq!(begun.elapsed().as_secs(), 104);
         let back = async {
             tokio::time::sleep(Duration::from_secs(50)).await;
             queue.readiness.set(Phase::Ready);
         };
-        let (entered, ()) = tokio::join!(queue.enter(queue.patience(false)), back);
+        let (entered, ()) = tokio::join!(enter(&queue, false), back);
         assert!(entered.is_ok());
         assert_eq!((begun.elapsed().as_secs(), queue.held()), (154, 3));
     }

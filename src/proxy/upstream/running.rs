@@ -27,7 +27,8 @@ use crate::socket::Socket;
 /// A request that the application works on.
 #[derive(Debug)]
 pub(super) struct Running {
-    work: Option<Work>,
+    /// Boxed, since it is handed on with each step of an answer.
+    work: Option<Box<Work>>,
     /// Free again when the application is done.
     place: Option<Place>,
     errand: Option<Box<Errand>>,
@@ -104,7 +105,7 @@ impl Running {
     ) -> Self {
         let (remaining, pool) = (Remaining::Everything, Arc::clone(pool));
         let work = Work { exchange, remaining, keeps_alive: false, is_stream: false, pool };
-        Self { work: Some(work), place: Some(place), errand }
+        Self { work: Some(Box::new(work)), place: Some(place), errand }
     }
 
     /// Waits for the answer's header section.
@@ -135,7 +136,7 @@ impl Running {
     /// Whether the client still sends content that passes through.
     pub(super) fn awaits_client(&self) -> bool {
         let is_open = |work: &Work| work.exchange.is_sending() && !work.exchange.can_finish();
-        self.work.as_ref().is_some_and(is_open)
+        self.work.as_deref().is_some_and(is_open)
     }
 
     /// How much is left, where the application said so.
@@ -223,10 +224,7 @@ impl Work {
         loop {
             match take_piece(&mut self.remaining, self.exchange.buffer()) {
                 Ok(Piece::Incomplete) => {}
-                Ok(piece) => {
-                    self.exchange.has_moved();
-                    return Poll::Ready(Ok(piece));
-                }
+                Ok(piece) => return Poll::Ready(Ok(piece)),
                 Err(_) => return Poll::Ready(Err(Error::BrokenOff)),
             }
             match self.exchange.poll_read(wanted(&self.remaining), cx) {
@@ -234,7 +232,7 @@ impl Work {
                     return Poll::Ready(Ok(Piece::End));
                 }
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Error::BrokenOff)),
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(_)) => self.exchange.has_moved(),
                 Poll::Pending => {
                     ready!(self.exchange.poll_idle(cx));
                     return Poll::Ready(Err(Error::BrokenOff));
@@ -245,7 +243,7 @@ impl Work {
 
     /// Reads the answer for nobody; returns its status. What has an effect has had it when the
     /// answer ends; one that does not end is no effect, but a stream that its client has left.
-    async fn finish(mut self) -> Result<Option<u16>, Error> {
+    async fn finish(mut self: Box<Self>) -> Result<Option<u16>, Error> {
         let status = match self.remaining {
             Remaining::Everything => Some(self.head().await?.status.as_u16()),
             Remaining::Sized(_) | Remaining::Chunked(_) | Remaining::UntilClose => None,
@@ -264,7 +262,7 @@ impl Work {
 
     /// Tells the application that nobody waits for its answer any more, and waits until it has
     /// noticed or answers: until then it works on it, and its place is not free.
-    async fn give_up(mut self) {
+    async fn give_up(mut self: Box<Self>) {
         if self.exchange.end_sending().await {
             // How it ends changes nothing any more.
             drop(self.head().await);
