@@ -104,7 +104,7 @@ fn show(request: &Request<Incoming>, witness: &Witness) -> Value {
     let sighting = number.and_then(|number| witness.recall(number));
     let sent = sighting.as_ref().map(|sighting| {
         let fields = sighting.before.fields.iter();
-        shown(fields.map(|(name, value)| (name.as_str(), value.as_bytes())))
+        shown(fields.map(|(name, value)| (name.as_str(), value)))
     });
     let got = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let vectors: Vec<_> = VECTORS

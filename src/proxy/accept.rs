@@ -3,7 +3,7 @@
 //! Owns: its grammar, what weighs how much, which coding is taken where the client likes several.
 //! Must not know: answers, encoders.
 
-use super::fields::{Fields, names};
+use super::fields::{Fields, names, text};
 
 use crate::coding::Coding;
 
@@ -22,7 +22,7 @@ impl Weights {
     pub(super) fn read(fields: &Fields) -> Self {
         let mut weights = Self::default();
         for line in fields.get_all(&names::ACCEPT_ENCODING) {
-            for element in line.to_str().unwrap_or_default().split(',') {
+            for element in text(line).unwrap_or_default().split(',') {
                 let Some((name, weight)) = read(element) else { continue };
                 let place = Coding::ALL.iter().position(|coding| coding.is_called(name));
                 if let Some(known) = place.and_then(|place| weights.codings.get_mut(place)) {
@@ -99,7 +99,7 @@ mod tests {
     fn chosen(text: &str) -> Option<Coding> {
         let mut fields = Fields::new();
         for line in text.split('\n').filter(|line| !line.is_empty()) {
-            fields.append(names::ACCEPT_ENCODING, Value::read(line.to_owned()).unwrap());
+            fields.append(names::ACCEPT_ENCODING, &Value::read(line.to_owned()).unwrap());
         }
         Weights::read(&fields).best()
     }

@@ -186,8 +186,6 @@ impl Gateway {
         client: &Client,
         mut ending: Ending,
     ) -> Result<Response<Body>, Left> {
-        let accept = head.fields.get(&names::ACCEPT).cloned();
-        let method = head.method.clone();
         let is_coming = content.is_coming();
         let answer = match self.answer(head, content, client, &mut ending.record).await {
             Ok(answer) => answer,
@@ -195,12 +193,14 @@ impl Gateway {
             Err(why) => {
                 ending.record.code = Some(why.code());
                 ending.record.cause = Some(chain(&why));
-                let mut answer = respond::error(why.code(), Form::wanted(&method, accept.as_ref()));
+                let accept = head.fields.get(&names::ACCEPT);
+                let form = Form::wanted(&head.method, accept);
+                let mut answer = respond::error(why.code(), form);
                 if is_coming {
                     // It may not have been read to its end.
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                own(answer, method == Method::HEAD)
+                own(answer, head.method == Method::HEAD)
             }
         };
         ending.record.status = answer.status().as_u16();

@@ -9,7 +9,7 @@ use crate::telemetry::Record;
 
 /// Begins the log line, with what the fields say before anything is changed.
 pub(super) fn begin_record(fields: &Fields, client: &Client) -> Box<Record> {
-    let field = |name: &Name| fields.get(name).map(Value::to_bytes);
+    let field = |name: &Name| fields.keep(name).map(Value::into_bytes);
     Box::new(Record {
         host: field(&names::HOST),
         trace: field(&names::TRACEPARENT),

@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::fields::{Head, Value, names};
+use super::fields::{Head, names};
 use super::probe::Answer;
 use crate::code::Code;
 
@@ -34,9 +34,9 @@ pub enum Form {
 
 impl Form {
     /// The form that a request's Accept field asks for.
-    pub fn wanted(method: &Method, accept: Option<&Value>) -> Self {
+    pub fn wanted(method: &Method, accept: Option<&[u8]>) -> Self {
         let accepts = |kind: &[u8]| {
-            let accept = accept.map(Value::as_bytes).unwrap_or_default();
+            let accept = accept.unwrap_or_default();
             // A browser begins with it.
             accept.starts_with(kind) || memchr::memmem::find(accept, kind).is_some()
         };
@@ -57,7 +57,7 @@ pub fn wants_page(request: &Head) -> bool {
     // Fetch Metadata tells a page from what a page loads; a browser without it is old.
     let is_part = fields
         .get(&names::SEC_FETCH_DEST)
-        .is_some_and(|value| !matches!(value.as_bytes(), b"document" | b"iframe" | b"frame"));
+        .is_some_and(|value| !matches!(value, b"document" | b"iframe" | b"frame"));
     !is_part && Form::wanted(&request.method, fields.get(&names::ACCEPT)) == Form::Html
 }
 

@@ -144,14 +144,14 @@ fn is_platform_agent(fields: &Fields) -> bool {
 
 /// Front Door marks its probes and removes the mark from everything else (facts, 1.4).
 fn is_front_door_probe(fields: &Fields) -> bool {
-    fields.get(&names::X_FD_HEALTHPROBE).is_some_and(|value| *value == "1")
+    fields.get(&names::X_FD_HEALTHPROBE).is_some_and(|value| value == b"1")
 }
 
 /// On a platform nobody but a prober asks `/` of an IP address, with neither cookies nor a browser.
 fn is_address_probe(platform: Platform, seen: &Seen, fields: &Fields) -> bool {
     let wants_page = fields
         .get(&names::ACCEPT)
-        .is_some_and(|value| memchr::memmem::find(value.as_bytes(), b"text/html").is_some());
+        .is_some_and(|value| memchr::memmem::find(value, b"text/html").is_some());
     platform != Platform::None
         && seen.host == HostKind::Literal
         && !wants_page
@@ -159,7 +159,7 @@ fn is_address_probe(platform: Platform, seen: &Seen, fields: &Fields) -> bool {
 }
 
 fn agent(fields: &Fields) -> &[u8] {
-    fields.get(&names::USER_AGENT).map(|value| value.as_bytes()).unwrap_or_default()
+    fields.get(&names::USER_AGENT).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Witness {
         memory.count += 1;
         let number = memory.count;
         if self.tells_number {
-            fields.insert(Name::from(&SIGHTING), Value::judged(Bytes::from(number.to_string())));
+            fields.insert(Name::from(&SIGHTING), &Value::judged(Bytes::from(number.to_string())));
         }
         if memory.sightings.len() == MEMORY {
             memory.sightings.pop_front();

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::accept::Weights;
-use super::fields::{Fields, Name, Value, names};
+use super::fields::{Fields, Name, names};
 use crate::coding::Coding;
 
 pub use stream::{Broken, Stream};
@@ -49,7 +49,7 @@ pub struct Asked {
     is_personal: bool,
     is_head: bool,
     /// Weak tags as they were handed out here.
-    known: Vec<Value>,
+    known: Vec<Vec<u8>>,
 }
 
 impl Compressor {
@@ -64,7 +64,7 @@ impl Compressor {
             coding: Weights::read(fields).best(),
             is_personal: PERSONAL.iter().any(|name| fields.contains(name)),
             is_head: *method == Method::HEAD,
-            known: fields.get_all(&names::IF_NONE_MATCH).cloned().collect(),
+            known: fields.get_all(&names::IF_NONE_MATCH).map(<[u8]>::to_vec).collect(),
         })
     }
 
@@ -214,10 +214,9 @@ fn weakened(tag: &HeaderValue) -> Option<HeaderValue> {
 
 /// Gives a 304 the weak tag that the client has: a cache must not refresh what it stored under it
 /// by a strong one (RFC 9111 §4.3.4).
-fn keep_weak(known: &[Value], fields: &mut HeaderMap) {
+fn keep_weak(known: &[Vec<u8>], fields: &mut HeaderMap) {
     let Some(weak) = fields.get(ETAG).and_then(weakened) else { return };
-    let is_known =
-        known.iter().any(|line| memchr::memmem::find(line.as_bytes(), weak.as_bytes()).is_some());
+    let is_known = known.iter().any(|line| memchr::memmem::find(line, weak.as_bytes()).is_some());
     if is_known {
         fields.insert(ETAG, weak);
         add_vary(fields);

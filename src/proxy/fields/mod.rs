@@ -11,7 +11,9 @@ mod known;
 mod name;
 mod value;
 
-use bytes::BytesMut;
+use std::ops::Range;
+
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Uri, Version};
 
@@ -19,7 +21,7 @@ pub(in crate::proxy) use known::KNOWN;
 pub use known::{Known, names};
 pub use name::Name;
 pub(in crate::proxy) use value::has_control;
-pub use value::{HasControl, Value};
+pub use value::{HasControl, Value, text};
 
 /// The header section of a request.
 #[derive(Clone, Debug)]
@@ -36,13 +38,14 @@ pub struct Head {
 
 impl From<Parts> for Head {
     fn from(parts: Parts) -> Self {
-        // One piece of memory holds all values.
-        let size = parts.headers.values().map(http::HeaderValue::len).sum();
-        let mut text = BytesMut::with_capacity(size);
-        let mut fields = Fields::with_capacity(parts.headers.len());
-        for (name, value) in &parts.headers {
-            text.extend_from_slice(value.as_bytes());
-            fields.append(Name::from(name), Value::judged(text.split().freeze()));
+        let headers = &parts.headers;
+        let mut text = Vec::with_capacity(headers.values().map(http::HeaderValue::len).sum());
+        headers.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
+        let mut fields = Fields::over(text.into(), headers.len());
+        let mut start = 0;
+        for (name, value) in headers {
+            fields.add(Name::from(name), start..start + value.len());
+            start += value.len();
         }
         Self { method: parts.method, uri: parts.uri, version: parts.version, fields }
     }
@@ -51,11 +54,22 @@ impl From<Parts> for Head {
 /// Fields in the order in which they came; those that hyper has read are together by name.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    lines: Vec<(Name, Value)>,
+    /// What was read. Most values are parts of it.
+    text: Bytes,
+    /// The values that were written since, one behind the other.
+    written: Vec<u8>,
+    lines: Vec<Line>,
     /// The known names among them: most questions are for fields that are not there.
     present: Numbers,
     /// Those of them that come more than once.
     repeated: Numbers,
+}
+
+/// A field: its name, and where its value is in what was read and what was written behind that.
+#[derive(Clone, Debug)]
+struct Line {
+    name: Name,
+    value: Range<usize>,
 }
 
 impl Fields {
@@ -64,9 +78,9 @@ impl Fields {
         Self::default()
     }
 
-    /// Without a field, with room for so many.
-    pub fn with_capacity(count: usize) -> Self {
-        Self { lines: Vec::with_capacity(count), ..Self::default() }
+    /// Without a field, with room for so many whose values are parts of `text`.
+    pub(in crate::proxy) fn over(text: Bytes, count: usize) -> Self {
+        Self { text, lines: Vec::with_capacity(count), ..Self::default() }
     }
 
     /// How many there are.
@@ -80,23 +94,34 @@ impl Fields {
     }
 
     /// All of them, in their order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Name, &Value)> {
-        self.lines.iter().map(|(name, value)| (name, value))
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Name, &[u8])> {
+        self.lines.iter().map(|line| (&line.name, self.value(line)))
     }
 
     /// The first value of a field.
-    pub fn get(&self, name: &Name) -> Option<&Value> {
-        self.place(name).and_then(|place| self.lines.get(place)).map(|(_, value)| value)
+    pub fn get(&self, name: &Name) -> Option<&[u8]> {
+        let line = self.lines.get(self.place(name)?)?;
+        Some(self.value(line))
+    }
+
+    /// The first value of a field, to be kept.
+    pub fn keep(&self, name: &Name) -> Option<Value> {
+        let line = self.lines.get(self.place(name)?)?;
+        let bytes = match self.text.get(line.value.clone()) {
+            Some(_) => self.text.slice(line.value.clone()),
+            None => Bytes::copy_from_slice(self.value(line)),
+        };
+        Some(Value::judged(bytes))
     }
 
     /// All values of a field, in their order.
     pub fn get_all<'a>(
         &'a self,
         name: &Name,
-    ) -> impl DoubleEndedIterator<Item = &'a Value> + use<'a> {
+    ) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a> {
         let lines = if self.contains(name) { self.lines.as_slice() } else { &[] };
         let name = name.clone();
-        lines.iter().filter(move |(own, _)| *own == name).map(|(_, value)| value)
+        lines.iter().filter(move |line| line.name == name).map(|line| self.value(line))
     }
 
     /// Whether there is such a field.
@@ -109,34 +134,52 @@ impl Fields {
 
     /// Whether a field has this value and no other.
     pub fn is_exactly(&self, name: &Name, value: &Value) -> bool {
-        self.get(name) == Some(value) && !self.is_repeated(name)
+        self.get(name) == Some(value.as_bytes()) && !self.is_repeated(name)
     }
 
     /// Adds a field behind all others.
-    pub fn append(&mut self, name: Name, value: Value) {
+    pub fn append(&mut self, name: Name, value: &Value) {
+        self.append_copy(name, value.as_bytes());
+    }
+
+    /// Adds a field whose value is that of another one.
+    pub(in crate::proxy) fn append_copy(&mut self, name: Name, value: &[u8]) {
+        let value = self.write(value);
+        self.add(name, value);
+    }
+
+    /// Adds a field whose value is a part of the text that was read.
+    pub(in crate::proxy) fn append_part(&mut self, name: Name, part: &[u8]) {
+        let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        let value = if part.is_empty() { 0..0 } else { start..start + part.len() };
+        self.add(name, value);
+    }
+
+    fn add(&mut self, name: Name, value: Range<usize>) {
         if let Some(number) = name.number()
             && !self.present.insert(number)
         {
             self.repeated.insert(number);
         }
-        self.lines.push((name, value));
+        self.lines.push(Line { name, value });
     }
 
     /// Gives a field one value, in the place of its first one.
-    pub fn insert(&mut self, name: Name, value: Value) {
+    pub fn insert(&mut self, name: Name, value: &Value) {
         let Some(place) = self.place(&name) else { return self.append(name, value) };
         if self.is_repeated(&name) {
             let mut at = 0;
-            self.lines.retain(|(own, _)| {
+            self.lines.retain(|line| {
                 at += 1;
-                at == place + 1 || *own != name
+                at == place + 1 || line.name != name
             });
         }
         if let Some(number) = name.number() {
             self.repeated.remove(number);
         }
-        if let Some((_, own)) = self.lines.get_mut(place) {
-            *own = value;
+        let value = self.write(value.as_bytes());
+        if let Some(line) = self.lines.get_mut(place) {
+            line.value = value;
         }
     }
 
@@ -144,7 +187,7 @@ impl Fields {
     pub fn remove(&mut self, name: &Name) {
         let Some(place) = self.place(name) else { return };
         if self.is_repeated(name) {
-            self.lines.retain(|(own, _)| own != name);
+            self.lines.retain(|line| line.name != *name);
         } else {
             self.lines.remove(place);
         }
@@ -157,7 +200,7 @@ impl Fields {
     fn place(&self, name: &Name) -> Option<usize> {
         match name.number() {
             Some(number) if !self.present.contains(number) => None,
-            _ => self.lines.iter().position(|(own, _)| own == name),
+            _ => self.lines.iter().position(|line| line.name == *name),
         }
     }
 
@@ -165,14 +208,31 @@ impl Fields {
     fn is_repeated(&self, name: &Name) -> bool {
         match name.number() {
             Some(number) => self.repeated.contains(number),
-            None => self.lines.iter().filter(|(own, _)| own == name).nth(1).is_some(),
+            None => self.lines.iter().filter(|line| line.name == *name).nth(1).is_some(),
         }
+    }
+
+    fn value(&self, line: &Line) -> &[u8] {
+        let Range { start, end } = line.value;
+        let read = self.text.len();
+        let value = match start.checked_sub(read) {
+            Some(start) if end > start => self.written.get(start..end - read),
+            _ => self.text.get(start..end),
+        };
+        value.unwrap_or_default()
+    }
+
+    /// Writes a value behind all others; returns its place.
+    fn write(&mut self, value: &[u8]) -> Range<usize> {
+        let start = self.text.len() + self.written.len();
+        self.written.extend_from_slice(value);
+        start..start + value.len()
     }
 }
 
 impl PartialEq for Fields {
     fn eq(&self, other: &Self) -> bool {
-        self.lines == other.lines
+        self.iter().eq(other.iter())
     }
 }
 
@@ -211,21 +271,22 @@ mod tests {
     fn fields(lines: &[(&str, &'static str)]) -> Fields {
         let mut fields = Fields::new();
         for (name, value) in lines {
-            fields.append(Name::read(name.as_bytes()).unwrap(), Value::from_static(value));
+            fields.append(Name::read(name.as_bytes()).unwrap(), &Value::from_static(value));
         }
         fields
     }
 
     fn texts(fields: &Fields) -> Vec<String> {
-        fields.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect()
+        let line = |(name, value)| format!("{name}={}", String::from_utf8_lossy(value));
+        fields.iter().map(line).collect()
     }
 
     #[test]
     fn a_field_is_found_by_its_name_in_any_case() {
         let fields =
             fields(&[("HOST", "a"), ("X-Own-Name", "b"), ("cookie", "c"), ("Cookie", "d")]);
-        assert_eq!(fields.get(&names::HOST).unwrap(), "a");
-        assert_eq!(fields.get(&Name::read(b"x-own-name").unwrap()).unwrap(), "b");
+        assert_eq!(fields.get(&names::HOST).unwrap(), b"a");
+        assert_eq!(fields.get(&Name::read(b"x-own-name").unwrap()).unwrap(), b"b");
         assert_eq!(fields.get_all(&names::COOKIE).count(), 2);
         assert!(!fields.contains(&names::ACCEPT));
     }
@@ -233,8 +294,8 @@ mod tests {
     #[test]
     fn an_inserted_value_is_the_only_one_and_stands_where_the_first_stood() {
         let mut fields = fields(&[("cookie", "a"), ("host", "b"), ("cookie", "c"), ("x", "d")]);
-        fields.insert(names::COOKIE, Value::from_static("e"));
-        fields.insert(names::ACCEPT, Value::from_static("f"));
+        fields.insert(names::COOKIE, &Value::from_static("e"));
+        fields.insert(names::ACCEPT, &Value::from_static("f"));
         assert_eq!(texts(&fields), ["cookie=e", "host=b", "x=d", "accept=f"]);
         fields.remove(&names::COOKIE);
         assert_eq!(texts(&fields), ["host=b", "x=d", "accept=f"]);
@@ -247,15 +308,30 @@ mod tests {
             let name = Name::read(name.as_bytes()).unwrap();
             let value = Value::from_static("a");
             assert!(!fields.is_exactly(&name, &value), "{name}");
-            fields.insert(name.clone(), value.clone());
+            fields.insert(name.clone(), &value);
             assert!(fields.is_exactly(&name, &value), "{name}");
-            fields.append(name.clone(), value.clone());
+            fields.append(name.clone(), &value);
             assert!(!fields.is_exactly(&name, &value), "{name}");
             fields.remove(&name);
             assert!(!fields.contains(&name) && !fields.is_exactly(&name, &value), "{name}");
-            fields.append(name.clone(), value.clone());
+            fields.append(name.clone(), &value);
             assert!(fields.is_exactly(&name, &value), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_the_same_wherever_it_came_from() {
+        let text = Bytes::from_static(b"Host: a");
+        let mut fields = Fields::over(text.clone(), 1);
+        fields.append_part(names::HOST, text.get(6..).unwrap());
+        fields.append_part(names::VIA, b"");
+        for (name, value) in [(names::COOKIE, "b=c"), (names::ACCEPT, "")] {
+            fields.append(name, &Value::from_static(value));
+        }
+        let kept: Vec<_> = fields.iter().map(|(name, _)| fields.keep(name).unwrap()).collect();
+        assert_eq!(kept, ["a", "", "b=c", ""]);
+        assert_eq!(texts(&fields), ["host=a", "via=", "cookie=b=c", "accept="]);
+        assert_eq!(fields.keep(&names::TE), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use http::HeaderName;
 
 use super::known::Known;
@@ -18,7 +17,7 @@ pub struct Name(Repr);
 #[derive(Clone, Eq, PartialEq)]
 enum Repr {
     Known(Known),
-    Other(Bytes),
+    Other(Box<str>),
 }
 
 impl Name {
@@ -38,7 +37,7 @@ impl Name {
     }
 
     fn other(name: &HeaderName) -> Self {
-        Self(Repr::Other(Bytes::copy_from_slice(name.as_str().as_bytes())))
+        Self(Repr::Other(name.as_str().into()))
     }
 
     /// The place of a known name among all of them.
@@ -53,8 +52,7 @@ impl Name {
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Repr::Known(known) => known.as_str(),
-            // It is a token.
-            Repr::Other(name) => std::str::from_utf8(name).unwrap_or_default(),
+            Repr::Other(name) => name,
         }
     }
 }

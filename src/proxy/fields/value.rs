@@ -43,15 +43,20 @@ impl Value {
     }
 
     /// The bytes, to be kept.
-    pub fn to_bytes(&self) -> Bytes {
-        self.0.clone()
+    pub fn into_bytes(self) -> Bytes {
+        self.0
     }
 
-    /// The text; nothing if it is not visible ASCII with spaces and tabs.
+    /// The text, as [`text`].
     pub fn to_str(&self) -> Option<&str> {
-        let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
-        if self.0.iter().all(is_plain) { std::str::from_utf8(&self.0).ok() } else { None }
+        text(&self.0)
     }
+}
+
+/// The text of a value; nothing if it is not visible ASCII with spaces and tabs.
+pub fn text(value: &[u8]) -> Option<&str> {
+    let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+    if value.iter().all(is_plain) { std::str::from_utf8(value).ok() } else { None }
 }
 
 /// Whether bytes hold a control character other than a tab.
@@ -112,6 +117,6 @@ mod tests {
         for broken in [&b"\n"[..], b"a\r", b"\0", b"\x7f", b"0123456789abcdef\x01"] {
             assert_eq!(Value::read(broken.to_vec()), Err(HasControl), "{broken:?}");
         }
-        assert_eq!(Value::read(&b"a\xff"[..]).unwrap().to_str(), None);
+        assert_eq!(text(b"a\xff"), None);
     }
 }

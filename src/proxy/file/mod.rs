@@ -39,7 +39,7 @@ impl Wanted {
     pub fn of(method: &Method, fields: &Fields) -> Self {
         let mut kept = Fields::new();
         for (name, value) in fields.iter().filter(|(name, _)| conditions::FIELDS.contains(name)) {
-            kept.append(name.clone(), value.clone());
+            kept.append_copy(name.clone(), value);
         }
         Self { method: method.clone(), fields: kept }
     }

@@ -3,8 +3,8 @@
 //! Owns: its grammar, the bounds against floods.
 //! Must not know: files, conditions, how parts are sent.
 
-use crate::proxy::fields::Fields;
 use crate::proxy::fields::names::RANGE;
+use crate::proxy::fields::{Fields, text};
 
 /// A part of a representation: its first byte and the byte after its last.
 pub type Span = std::ops::Range<u64>;
@@ -28,7 +28,7 @@ pub enum Selection {
 pub fn select(fields: &Fields, length: u64) -> Selection {
     let mut lines = fields.get_all(&RANGE);
     let (Some(line), None) = (lines.next(), lines.next()) else { return Selection::Whole };
-    let Some(asked) = line.to_str().and_then(parse) else { return Selection::Whole };
+    let Some(asked) = text(line).and_then(parse) else { return Selection::Whole };
     let mut parts = Vec::with_capacity(asked.len());
     for range in asked {
         match range.within(length) {
@@ -116,7 +116,7 @@ mod tests {
 
     fn selected(text: &str, length: u64) -> Selection {
         let mut fields = Fields::new();
-        fields.insert(RANGE, Value::read(text.to_owned()).unwrap());
+        fields.insert(RANGE, &Value::read(text.to_owned()).unwrap());
         select(&fields, length)
     }
 
@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn two_fields_are_no_set_of_ranges() {
         let mut fields = Fields::new();
-        fields.append(RANGE, Value::from_static("bytes=0-1"));
-        fields.append(RANGE, Value::from_static("bytes=0-1"));
+        fields.append(RANGE, &Value::from_static("bytes=0-1"));
+        fields.append(RANGE, &Value::from_static("bytes=0-1"));
         assert_eq!(select(&fields, 10), Selection::Whole);
     }
 
@@ -202,7 +202,7 @@ mod tests {
         fn any_field_can_be_read(text in "\\PC{0,80}", length: u64) {
             if let Ok(value) = Value::read(text) {
                 let mut fields = Fields::new();
-                fields.insert(RANGE, value);
+                fields.insert(RANGE, &value);
                 prop_assert_ne!(select(&fields, length), Selection::Parts(vec![]));
             }
         }

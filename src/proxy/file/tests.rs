@@ -49,7 +49,7 @@ pub(in crate::proxy) fn asked(lines: &str) -> Fields {
     let mut fields = Fields::new();
     for (name, value) in lines.lines().filter_map(|line| line.split_once(": ")) {
         let name = Name::read(name.trim().as_bytes()).unwrap();
-        fields.append(name, Value::read(value.to_owned()).unwrap());
+        fields.append(name, &Value::read(value.to_owned()).unwrap());
     }
     fields
 }

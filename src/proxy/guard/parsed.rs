@@ -6,7 +6,7 @@
 use super::Refusal;
 use super::framing::Limits;
 use super::grammar::is_clean_target;
-use crate::proxy::fields::{Head, Name, Value};
+use crate::proxy::fields::{Head, Name};
 
 /// Holds a request that did not come through the guard, one of HTTP/2, to the same rules and limits
 /// as if it had been written in HTTP/1.1.
@@ -23,7 +23,7 @@ pub fn check_parsed(request: &Head, limits: &Limits) -> Result<(), Refusal> {
     if !is_clean_target(target.as_bytes()) {
         return Err(Refusal::BadTarget);
     }
-    let field = |(name, value): (&Name, &Value)| name.as_str().len() + value.as_bytes().len() + 2;
+    let field = |(name, value): (&Name, &[u8])| name.as_str().len() + value.len() + 2;
     if request.fields.iter().any(|entry| field(entry) > limits.field_bytes) {
         return Err(Refusal::FieldTooLong);
     }

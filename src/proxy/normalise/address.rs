@@ -5,8 +5,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::proxy::fields::Value;
-
 /// One entry of a forwarded chain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hop {
@@ -90,11 +88,11 @@ pub fn is_internal(address: IpAddr) -> bool {
 ///
 /// Empty list elements do not count (RFC 9110 §5.6.1.2).
 pub(super) fn nearest_first<'a>(
-    lines: impl DoubleEndedIterator<Item = &'a Value>,
+    lines: impl DoubleEndedIterator<Item = &'a [u8]>,
 ) -> impl Iterator<Item = Hop> {
     lines
         .rev()
-        .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
+        .flat_map(|line| line.rsplit(|&byte| byte == b','))
         .filter(|entry| !entry.trim_ascii().is_empty())
         .map(Hop::parse)
 }
@@ -160,8 +158,8 @@ mod tests {
 
     #[test]
     fn hops_are_counted_from_the_end_over_all_lines() {
-        let lines = ["1.1.1.1,,\tunknown ,", "2.2.2.2:80,3.3.3.3"].map(Value::from_static);
-        let hops: Vec<_> = nearest_first(lines.iter()).map(|hop| hop.address()).collect();
+        let lines = ["1.1.1.1,,\tunknown ,", "2.2.2.2:80,3.3.3.3"].map(str::as_bytes);
+        let hops: Vec<_> = nearest_first(lines.into_iter()).map(|hop| hop.address()).collect();
         let address = |text: &str| text.parse::<IpAddr>().ok();
         assert_eq!(hops, [address("3.3.3.3"), address("2.2.2.2"), None, address("1.1.1.1")],);
     }

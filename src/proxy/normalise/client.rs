@@ -62,7 +62,7 @@ impl Client {
         if settings.platform != Platform::AppService {
             return self;
         }
-        match fields.get(&names::CLIENT_IP).map(|value| Hop::parse(value.as_bytes())) {
+        match fields.get(&names::CLIENT_IP).map(Hop::parse) {
             Some(Hop::Address(address, port)) => {
                 Self { address, port: port.unwrap_or_default(), ..self }
             }
@@ -81,7 +81,7 @@ impl Client {
         let tokens = fields
             .get_all(&names::X_FORWARDED_PROTO)
             .rev()
-            .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
+            .flat_map(|line| line.rsplit(|&byte| byte == b','))
             .map(<[u8]>::trim_ascii)
             .filter(|token| !token.is_empty());
         // As many hops as name the client may name the scheme; the furthest of them met the visitor.
@@ -90,7 +90,7 @@ impl Client {
             Some(token) if token.eq_ignore_ascii_case(b"wss") => Scheme::Https,
             // Facts, 3: Container Apps' literal `true`.
             None if settings.platform == Platform::ContainerApps
-                && fields.get(&names::X_ARR_SSL).is_some_and(|value| value == "true") =>
+                && fields.get(&names::X_ARR_SSL).is_some_and(|value| value == b"true") =>
             {
                 Scheme::Https
             }
@@ -109,7 +109,7 @@ impl Client {
         let agrees = [names::CLIENT_IP, names::X_CLIENT_IP].iter().any(|name| {
             let Some(value) = fields.get(name) else { return false };
             is_named = true;
-            Hop::parse(value.as_bytes()).address() == Some(self.address)
+            Hop::parse(value).address() == Some(self.address)
         });
         is_named && !agrees
     }
@@ -166,7 +166,7 @@ fn is_from_front_door(fields: &Fields, id: Option<&Value>) -> bool {
     match id {
         Some(id) => fields
             .get(&names::X_AZURE_FDID)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(id.as_bytes())),
+            .is_some_and(|value| value.eq_ignore_ascii_case(id.as_bytes())),
         None => fields.contains(&names::X_AZURE_REF),
     }
 }

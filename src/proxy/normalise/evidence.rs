@@ -58,11 +58,11 @@ impl Evidence {
                 }
                 Rule::Scheme | Rule::Host => {}
                 Rule::OriginalHost => {
-                    evidence.original_host = Some(value.clone());
+                    evidence.original_host = request.fields.keep(name);
                     evidence.drop(name, "Host says it");
                 }
                 Rule::Connection => evidence.read_connection(value, rules),
-                Rule::Upgrade => evidence.upgrade = Some(value.clone()),
+                Rule::Upgrade => evidence.upgrade = request.fields.keep(name),
                 Rule::FrontDoor if matches!(settings.edges, Edges::FrontDoor(_)) => {
                     evidence.from_edge.push(name.clone());
                 }
@@ -89,8 +89,8 @@ impl Evidence {
     ///
     /// A field that has a rule here is not the client's to remove: `Connection: X-Forwarded-For`
     /// would hide who asks. Nor are the fields that say what the content is.
-    fn read_connection(&mut self, value: &Value, rules: &Rules) {
-        for option in value.as_bytes().split(|&byte| byte == b',') {
+    fn read_connection(&mut self, value: &[u8], rules: &Rules) {
+        for option in value.split(|&byte| byte == b',') {
             let option = option.trim_ascii();
             if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {
                 continue;

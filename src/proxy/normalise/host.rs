@@ -54,18 +54,18 @@ pub(super) fn of(request: &Head) -> Result<Option<(Value, HostKind)>, Error> {
     let host = match request.uri.authority() {
         Some(authority) => {
             if let Some(field) = field
-                && !field.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+                && !field.eq_ignore_ascii_case(authority.as_str().as_bytes())
             {
                 return Err(Error::HostsDiffer {
                     target: authority.to_string(),
-                    host: lossy(field.as_bytes()),
+                    host: lossy(field),
                 });
             }
             Value::read(authority.as_str().to_owned())
                 .map_err(|_| Error::BadHost(authority.to_string()))?
         }
-        None => match field {
-            Some(field) => field.clone(),
+        None => match request.fields.keep(&names::HOST) {
+            Some(field) => field,
             None if request.version == Version::HTTP_10 => return Ok(None),
             None => return Err(Error::MissingHost),
         },

@@ -197,7 +197,7 @@ impl Normaliser {
         let Observed { seen, evidence, client, host } = self.observe(request, peer)?;
         let fields = &mut request.fields;
         let (host, why) = self.host(host, &evidence, client);
-        write(fields, names::HOST, host, why, journal);
+        write(fields, names::HOST, &host, why, journal);
         drop_fields(fields, &evidence, client.passed_edge, journal);
         write_upgrade(fields, &evidence, seen.is_upgrade, journal);
         if evidence.cookies > 1 {
@@ -207,7 +207,7 @@ impl Normaliser {
         write(
             fields,
             names::X_FORWARDED_PROTO,
-            Value::from_static(seen.scheme.as_str()),
+            &Value::from_static(seen.scheme.as_str()),
             "exactly one scheme, in lower case",
             journal,
         );

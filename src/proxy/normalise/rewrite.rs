@@ -37,10 +37,16 @@ pub(super) fn write_client(
     }
     let bare = Value::judged(text.into());
     for name in &evidence.agreeing {
-        write(fields, name.clone(), bare.clone(), "it agrees with the client", journal);
+        write(fields, name.clone(), &bare, "it agrees with the client", journal);
     }
     let chain = chain.unwrap_or(bare);
-    write(fields, names::X_FORWARDED_FOR, chain, "the client as the trusted hops name it", journal);
+    write(
+        fields,
+        names::X_FORWARDED_FOR,
+        &chain,
+        "the client as the trusted hops name it",
+        journal,
+    );
 }
 
 /// Connection describes one hop: it ends here, and is written anew for an upgrade.
@@ -55,7 +61,7 @@ pub(super) fn write_upgrade(
         return write(
             fields,
             names::CONNECTION,
-            value,
+            &value,
             "the upgrade goes on, nothing else",
             journal,
         );
@@ -75,14 +81,14 @@ pub(super) fn join_cookies(fields: &mut Fields, journal: &mut Journal) {
         if !joined.is_empty() {
             joined.extend_from_slice(b"; ");
         }
-        joined.extend_from_slice(value.as_bytes());
+        joined.extend_from_slice(value);
     }
     // Values that were sound apart are sound together.
     if let Ok(value) = Value::read(joined) {
         write(
             fields,
             names::COOKIE,
-            value,
+            &value,
             "one line holds all cookies (RFC 9113, 8.2.3)",
             journal,
         );
@@ -127,11 +133,11 @@ fn remove(fields: &mut Fields, name: &Name, why: &'static str, journal: &mut Jou
 pub(super) fn write(
     fields: &mut Fields,
     name: Name,
-    value: Value,
+    value: &Value,
     why: &'static str,
     journal: &mut Journal,
 ) {
-    if fields.is_exactly(&name, &value) {
+    if fields.is_exactly(&name, value) {
         return;
     }
     journal.note(|| Change {
@@ -145,7 +151,7 @@ pub(super) fn write(
 
 /// All values of a field as one text, as the RFC would join them.
 fn text_of(fields: &Fields, name: &Name) -> Option<String> {
-    let values: Vec<_> = fields.get_all(name).map(|value| lossy(value.as_bytes())).collect();
+    let values: Vec<_> = fields.get_all(name).map(lossy).collect();
     if values.is_empty() { None } else { Some(values.join(" | ")) }
 }
 

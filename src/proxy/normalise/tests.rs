@@ -1,5 +1,5 @@
 use super::*;
-use crate::proxy::fields::Fields;
+use crate::proxy::fields::{Fields, text};
 use http::{Request, Version};
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn request(fields: &str) -> Head {
     }
     let mut request = Head::from(request.body(()).unwrap().into_parts().0);
     if !request.fields.contains(&names::HOST) {
-        request.fields.insert(names::HOST, Value::from_static("www.example.com"));
+        request.fields.insert(names::HOST, &Value::from_static("www.example.com"));
     }
     request
 }
@@ -48,7 +48,7 @@ fn normal(settings: Settings, fields: &str) -> (Seen, Fields) {
 }
 
 fn field(headers: &Fields, name: &str) -> Vec<String> {
-    headers.get_all(&named(name)).map(|value| value.to_str().unwrap().to_owned()).collect()
+    headers.get_all(&named(name)).map(|value| text(value).unwrap().to_owned()).collect()
 }
 
 fn client_of(settings: Settings, fields: &str) -> String {
@@ -302,7 +302,7 @@ fn a_host_that_is_none_is_refused_and_the_target_must_agree() {
         let mut request = Head::from(request.body(()).unwrap().into_parts().0);
         Normaliser::new(settings(Platform::AppService, |_| {}))
             .normalise(&mut request, peer(), &mut Journal::default())
-            .map(|_| request.fields.get(&names::HOST).unwrap().to_str().unwrap().to_owned())
+            .map(|_| text(request.fields.get(&names::HOST).unwrap()).unwrap().to_owned())
     };
     let v11 = Version::HTTP_11;
     assert!(matches!(refuse("/", Some("a b"), v11), Err(Error::BadHost(_))));
@@ -384,9 +384,9 @@ proptest! {
         for (name, value) in fields {
             if let (Some(name), Ok(value)) = (Name::read(name.as_bytes()), Value::read(value)) {
                 if name == names::HOST {
-                    request.fields.insert(name, value);
+                    request.fields.insert(name, &value);
                 } else {
-                    request.fields.append(name, value);
+                    request.fields.append(name, &value);
                 }
             }
         }
@@ -398,13 +398,13 @@ proptest! {
         for name in ["host", "x-forwarded-for", "x-forwarded-proto"] {
             prop_assert_eq!(headers.get_all(&named(name)).count(), 1, "{}", name);
         }
-        let chain_of = headers.get(&names::X_FORWARDED_FOR).unwrap().to_str().unwrap();
+        let chain_of = text(headers.get(&names::X_FORWARDED_FOR).unwrap()).unwrap();
         for hop in chain_of.split(", ") {
             prop_assert!(hop.parse::<IpAddr>().is_ok(), "{}", hop);
         }
         let first = chain_of.split(", ").next().unwrap();
         prop_assert_eq!(first, seen.client.to_string());
-        prop_assert_eq!(headers.get(&names::X_FORWARDED_PROTO).unwrap(), seen.scheme.as_str());
+        prop_assert_eq!(headers.get(&names::X_FORWARDED_PROTO).unwrap(), seen.scheme.as_str().as_bytes());
         for (name, _) in headers.iter() {
             prop_assert!(!name.as_str().contains('_'), "{}", name);
             prop_assert!(!name.as_str().starts_with("x-accel-"), "{}", name);

@@ -188,8 +188,8 @@ impl Asker {
 
     /// A request as a visitor's would arrive: over https, so that no redirect is the answer.
     fn question(&self, host: &Value) -> fields::Head {
-        let mut fields = Fields::with_capacity(6);
-        fields.append(names::HOST, host.clone());
+        let mut fields = Fields::new();
+        fields.append(names::HOST, host);
         for (name, text) in [
             (names::USER_AGENT, USER_AGENT),
             (names::ACCEPT, "*/*"),
@@ -197,7 +197,7 @@ impl Asker {
             (names::X_FORWARDED_PROTO, "https"),
             (names::CONNECTION, "close"),
         ] {
-            fields.append(name, Value::from_static(text));
+            fields.append(name, &Value::from_static(text));
         }
         let uri = self.questions.path.parse().unwrap_or_default();
         fields::Head { method: Method::GET, uri, version: Version::HTTP_11, fields }

@@ -72,7 +72,7 @@ pub(super) fn write_request(out: &mut BytesMut, request: &fields::Head, length: 
     for (name, value) in request.fields.iter() {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
     match length {

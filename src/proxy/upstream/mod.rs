@@ -319,8 +319,7 @@ impl Upstream {
         times: &mut Times,
     ) -> Result<Incomer, Error> {
         let started = Instant::now();
-        let asked =
-            outgoing.head.fields.get(&names::UPGRADE).filter(|_| outgoing.is_upgrade).cloned();
+        let asked = outgoing.head.fields.get(&names::UPGRADE).filter(|_| outgoing.is_upgrade);
         let (running, head) = Delivery::new(self, outgoing, started).run(times).await?;
         let answered = Instant::now();
         times.first_byte = answered - started;
@@ -330,7 +329,7 @@ impl Upstream {
         if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
             let changed = head.headers.get(UPGRADE);
             let is_asked = asked.is_some_and(|asked| {
-                changed.is_some_and(|to| asked.as_bytes().eq_ignore_ascii_case(to.as_bytes()))
+                changed.is_some_and(|to| asked.eq_ignore_ascii_case(to.as_bytes()))
             });
             *response.headers_mut() = head.headers;
             return match running.into_tunnel().filter(|_| is_asked) {
