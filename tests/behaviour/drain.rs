@@ -62,6 +62,31 @@ fn an_answer_in_flight_over_http_2_is_finished() {
     assert_eq!(forebay.end().code(), Some(0));
 }
 
+/// Waits until forebay has been told to stop; requests are taken for a moment longer.
+fn wait_for_drain(forebay: &Forebay) {
+    forebay.wait_for_line("the drain", |line| line.contains("told to stop"));
+}
+
+#[test]
+fn a_client_that_goes_on_asking_does_not_hold_up_the_end() {
+    // What concerns trailers is not plain.
+    for says in ["", "TE: trailers\r\n"] {
+        let application = Application::ok();
+        let mut forebay = Forebay::with(&application, &["--drain-deadline", "1h"]);
+        let mut wire = forebay.connect();
+        let get = format!("GET /a HTTP/1.1\r\nHost: www.example.com\r\n{says}\r\n");
+        let before = wire.exchange(&get);
+        assert_eq!((before.text().as_str(), before.field("connection")), ("ok", None));
+        forebay.terminate();
+        wait_for_drain(&forebay);
+        let last = wire.exchange(&get);
+        assert_eq!((last.text().as_str(), last.field("connection")), ("ok", Some("close")));
+        assert_eq!(wire.rest(), (vec![], End::Closed));
+        drop(wire);
+        assert_eq!(forebay.end().code(), Some(0));
+    }
+}
+
 #[test]
 fn content_on_its_way_in_both_directions_is_finished() {
     let gate = Arc::new(Gate::default());

@@ -30,7 +30,6 @@ use crate::proxy::assets::Body as Content;
 use crate::proxy::body::{Body, Ending, Error};
 use crate::proxy::guard::{Refusal, decimal};
 use crate::proxy::shortcut::Short;
-use crate::readiness::Phase;
 
 /// Content up to this size is copied behind what is before it, and goes out with it.
 const JOIN_LIMIT: usize = 4 * 1024;
@@ -107,7 +106,7 @@ impl<S: Socket> Line<S> {
         let (mut head, mut body) = answer.into_parts();
         let framing = Framing::of(&mut head, &body, is_head);
         let is_last = head.headers.get(CONNECTION).is_some_and(|value| value == "close")
-            || gateway.readiness.phase() == Phase::Draining;
+            || gateway.readiness.is_draining();
         let mut text = BytesMut::with_capacity(1024);
         write_head(&mut text, &head, framing, is_last, &mut self.date);
         drop(head);
