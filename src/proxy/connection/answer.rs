@@ -34,6 +34,9 @@ use crate::proxy::shortcut::Short;
 /// Content up to this size is copied behind what is before it, and goes out with it.
 const JOIN_LIMIT: usize = 4 * 1024;
 
+/// Says that no other answer follows.
+const CLOSE: &[u8] = b"connection: close\r\n";
+
 /// How the end of content is marked (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Framing {
@@ -219,6 +222,10 @@ impl<S: Socket> Line<S> {
         text.put_slice(line);
         text.put_slice(&answer.lines);
         text.put_slice(self.date.line());
+        let is_last = gateway.readiness.is_draining();
+        if is_last {
+            text.put_slice(CLOSE);
+        }
         text.put_slice(b"\r\n");
         let sent = match (&answer.content, self.stream.tcp()) {
             (Content::Heap(content), _) => self.write(&mut text.chain(&**content), client).await,
@@ -233,7 +240,7 @@ impl<S: Socket> Line<S> {
         if sent.is_some() {
             ending.complete(length);
         }
-        sent.is_some()
+        sent.is_some() && !is_last
     }
 
     /// Writes bytes and takes them off; nothing if the client does not take them.
@@ -316,7 +323,7 @@ fn write_head(text: &mut BytesMut, head: &Parts, framing: Framing, is_last: bool
         Framing::None | Framing::Unsent | Framing::Sized(_) => {}
     }
     if is_last && !headers.contains_key(CONNECTION) {
-        text.put_slice(b"connection: close\r\n");
+        text.put_slice(CLOSE);
     }
     if !headers.contains_key(DATE) {
         text.put_slice(date.line());
