@@ -22,7 +22,7 @@ pub(super) struct Evidence {
     pub(super) client_port: bool,
     /// Lines of Cookie: HTTP/2 may send one for each cookie.
     pub(super) cookies: usize,
-    /// Fields that end here, each with the reason.
+    /// Fields that end here, each with the reason; one that came several times may be here as often.
     pub(super) dropped: Vec<(Name, &'static str)>,
     /// Fields that must agree with the client.
     pub(super) agreeing: Vec<Name>,
@@ -106,9 +106,7 @@ impl Evidence {
     }
 
     fn drop(&mut self, name: &Name, why: &'static str) {
-        if self.dropped.last().is_none_or(|(last, _)| last != name) {
-            self.dropped.push((name.clone(), why));
-        }
+        self.dropped.push((name.clone(), why));
     }
 
     /// Whether a request may change the protocol (RFC 9110 §7.8): asked for in both fields, a GET of

@@ -357,6 +357,19 @@ fn changes(settings: Settings, fields: &[(&str, &'static str)]) -> (Vec<(String,
 }
 
 #[test]
+fn a_field_that_comes_in_several_places_is_removed_once_and_noted_once() {
+    for name in ["forwarded", "a_b", "x-sendfile", "te", "x-forwarded-host"] {
+        let fields = [(name, "1"), ("via", "a"), (name, "2"), ("proxy", "b"), (name, "3")];
+        for edges in [Edges::Count(0), Edges::FrontDoor(None)] {
+            let settings = settings(Platform::AppService, |settings| settings.edges = edges);
+            let (mut gone, _) = changes(settings, &fields);
+            gone.retain(|(name, _)| name != "proxy");
+            assert_eq!(gone, [(name.to_owned(), "1 | 2 | 3".to_owned())]);
+        }
+    }
+}
+
+#[test]
 fn an_option_of_connection_that_names_nothing_changes_nothing() {
     let fields = [
         ("connection", "X-Own, absent,,x-own , keep-alive"),
