@@ -4,6 +4,7 @@
 //! Must not know: who reads it, how readiness is found out.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -124,12 +125,17 @@ impl fmt::Display for Reason {
 pub struct Readiness {
     phase: watch::Sender<Phase>,
     since: Instant,
+    draining_since: OnceLock<Instant>,
 }
 
 impl Readiness {
     /// Begins as [`Phase::Starting`], now.
     pub fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Starting(Reason::NotAsked)), since: Instant::now() }
+        Self {
+            phase: watch::Sender::new(Phase::Starting(Reason::NotAsked)),
+            since: Instant::now(),
+            draining_since: OnceLock::new(),
+        }
     }
 
     /// When forebay started.
@@ -142,11 +148,24 @@ impl Readiness {
         self.phase.borrow().clone()
     }
 
+    /// When forebay was told to stop; nothing as long as it was not.
+    pub fn draining_since(&self) -> Option<Instant> {
+        self.draining_since.get().copied()
+    }
+
+    /// Whether forebay was told to stop: asked for each request, and so without the phase's lock.
+    pub fn is_draining(&self) -> bool {
+        self.draining_since.get().is_some()
+    }
+
     /// Sets the phase; returns whether that changed it. [`Phase::Draining`] is final.
     pub fn set(&self, next: Phase) -> bool {
         self.phase.send_if_modified(|phase| {
             if *phase == Phase::Draining || *phase == next {
                 return false;
+            }
+            if next == Phase::Draining {
+                self.draining_since.get_or_init(Instant::now);
             }
             *phase = next;
             true
@@ -226,9 +245,14 @@ mod tests {
         let readiness = Readiness::new();
         assert!(readiness.set(Phase::Ready));
         assert!(!readiness.set(Phase::Ready));
+        assert!(!readiness.is_draining());
         assert!(readiness.set(Phase::Draining));
+        let since = readiness.draining_since();
+        assert!(readiness.is_draining() && since.is_some());
         assert!(!readiness.set(Phase::Ready));
+        assert!(!readiness.set(Phase::Draining));
         assert_eq!(readiness.phase(), Phase::Draining);
+        assert_eq!(readiness.draining_since(), since);
         assert!(!readiness.mark_gone(), "nobody waits for what will not come");
     }
 

@@ -16,7 +16,6 @@ use memchr::memmem::Finder;
 use super::Gateway;
 use super::fields::{Fields, Head, KNOWN, Known, Name};
 use super::guard::{Detour, Field, Framing, Limits, Sound};
-use crate::readiness::Phase;
 
 /// The most content of a plain request: what the intake keeps in memory.
 pub const CONTENT_LIMIT: usize = 64 * 1024;
@@ -79,7 +78,7 @@ impl Gateway {
     /// Whether plain requests are read here. A witness wants to see what hyper makes of them, and
     /// hyper knows how a connection ends in order.
     pub fn reads_plain(&self) -> bool {
-        self.witness.is_none() && self.readiness.phase() != Phase::Draining
+        self.witness.is_none() && !self.readiness.is_draining()
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::support::wire::End;
-use crate::support::{APP_SERVICE, Application, Forebay, Gate, STREAMING, Wire, eventually, text};
+use crate::support::{
+    APP_SERVICE, Application, Forebay, Gate, STREAMING, Wire, eventually, fresh_directory, text,
+};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
 
@@ -59,6 +61,63 @@ fn an_answer_in_flight_over_http_2_is_finished() {
     gate.open();
     let answer = wire.answer(stream);
     assert_eq!((answer.status, answer.content.as_slice()), (Some(200), &b"whole"[..]));
+    assert_eq!(forebay.end().code(), Some(0));
+}
+
+/// Waits until forebay has been told to stop; requests are taken for a moment longer.
+fn wait_for_drain(forebay: &Forebay) {
+    forebay.wait_for_line("the drain", |line| line.contains("told to stop"));
+}
+
+#[test]
+fn a_client_that_goes_on_asking_does_not_hold_up_the_end() {
+    // What concerns trailers is not plain.
+    for says in ["", "TE: trailers\r\n"] {
+        let application = Application::ok();
+        let mut forebay = Forebay::with(&application, &["--drain-deadline", "1h"]);
+        let mut wire = forebay.connect();
+        let get = format!("GET /a HTTP/1.1\r\nHost: www.example.com\r\n{says}\r\n");
+        let before = wire.exchange(&get);
+        assert_eq!((before.text().as_str(), before.field("connection")), ("ok", None));
+        forebay.terminate();
+        wait_for_drain(&forebay);
+        let last = wire.exchange(&get);
+        assert_eq!((last.text().as_str(), last.field("connection")), ("ok", Some("close")));
+        assert_eq!(wire.rest(), (vec![], End::Closed));
+        drop(wire);
+        assert_eq!(forebay.end().code(), Some(0));
+    }
+}
+
+#[test]
+fn an_asset_is_the_last_answer_of_its_connection_as_well() {
+    let gate = Arc::new(Gate::default());
+    let opened = Arc::clone(&gate);
+    let application = Application::playing(move |visit| {
+        while visit.request().is_some() {
+            visit.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
+            opened.wait();
+            visit.send("other");
+        }
+    });
+    let files = fresh_directory();
+    std::fs::write(files.join("a.css"), "asset").unwrap();
+    let place = format!("/static/={}", files.display());
+    let flags = ["--static", &place, "--static-variants", "off", "--drain-deadline", "1h"];
+    let mut forebay = Forebay::with(&application, &flags);
+    assert_eq!(forebay.get("/static/a.css").text(), "asset");
+    let mut wire = forebay.connect();
+    // The header section of the first answer is out before the drain begins.
+    wire.send(format!("{GET}{}{GET}", GET.replace("/a", "/static/a.css")));
+    assert_eq!((wire.head().field("connection"), text(&wire.bytes(5))), (None, "first".to_owned()));
+    forebay.terminate();
+    wait_for_drain(&forebay);
+    gate.open();
+    assert_eq!(text(&wire.bytes(5)), "other");
+    let asset = wire.answer();
+    assert_eq!((asset.text().as_str(), asset.field("connection")), ("asset", Some("close")));
+    assert_eq!(wire.rest(), (vec![], End::Closed));
+    drop(wire);
     assert_eq!(forebay.end().code(), Some(0));
 }
 

@@ -1,6 +1,9 @@
 //! Plain requests, which are read and answered without hyper: nobody can tell.
 
-use crate::support::{Answer, Application, Forebay, Visit, Wire};
+use std::sync::Arc;
+
+use crate::support::wire::End;
+use crate::support::{Answer, Application, Forebay, Visit, Wire, find, pattern, text};
 
 /// What an application answers to each path.
 fn answer(path: &str) -> &'static str {
@@ -65,6 +68,9 @@ const PATHS: [&str; 10] = [
     "/broken",
 ];
 
+/// With nothing a request is plain; what concerns trailers is not, and ends at forebay.
+const WAYS: [&str; 2] = ["", "TE: trailers\r\n"];
+
 /// Sends every request on one connection, as long as that lasts; with what every request says.
 fn exchange_all(says: &str) -> (Vec<String>, Vec<String>) {
     let application = Application::playing(play);
@@ -99,9 +105,7 @@ fn exchange_all(says: &str) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn neither_the_client_nor_the_application_can_tell() {
-    // What concerns trailers is not plain, and ends at forebay.
-    let (plain, heard_plain) = exchange_all("");
-    let (parsed, heard_parsed) = exchange_all("TE: trailers\r\n");
+    let [(plain, heard_plain), (parsed, heard_parsed)] = WAYS.map(exchange_all);
     for (plain, parsed) in plain.iter().zip(&parsed) {
         assert_eq!(plain, parsed);
     }
@@ -162,4 +166,95 @@ fn a_refusal_ends_a_connection_that_began_plain() {
     let refused = wire.answer();
     assert_eq!((refused.status, refused.code()), (400, Some("FB-10")));
     assert_eq!(application.heard().len(), 1);
+}
+
+#[test]
+fn fields_keep_their_bytes_and_those_of_one_name_their_order() {
+    for says in WAYS {
+        let application = Application::answering(
+            "HTTP/1.1 200 OK\r\nX-Own: café\r\nX_Own: a\r\nVia: b\r\nX-Own: c\r\n\
+             Content-Length: 0\r\n\r\n",
+        );
+        let forebay = Forebay::before(&application);
+        let head = format!("GET /a HTTP/1.1\r\nHost: a\r\n{says}");
+        let fields = b"X-Own: caf\xc3\xa9 \xe9\xff\r\nVia: a\r\nX_Own: b\r\nx-own: two\r\n\
+            X-Forwarded_For: 6.6.6.6\r\nVia: b\r\nX_Own: c\r\nX-OWN: three\r\n\r\n";
+        let answer = forebay.exchange([head.as_bytes(), fields].concat());
+        let values = |name| answer.fields.iter().filter(move |field| field.0 == name);
+        let values = |name| values(name).map(|field| field.1.as_str()).collect::<Vec<_>>();
+        assert_eq!(values("x-own"), ["café", "c"], "{answer:?}");
+        assert_eq!((values("x_own"), values("via")), (vec!["a"], vec!["b"]), "{answer:?}");
+
+        let heard = application.heard().concat();
+        let lines: Vec<_> = heard.split(|&byte| byte == b'\n').collect();
+        let with = |start: &[u8]| -> Vec<_> {
+            lines
+                .iter()
+                .filter_map(|line| line.strip_prefix(start))
+                .map(<[u8]>::trim_ascii)
+                .collect()
+        };
+        let own = [&b"caf\xc3\xa9 \xe9\xff"[..], b"two", b"three"];
+        assert_eq!(with(b"x-own: "), own, "{}", text(&heard));
+        assert_eq!(with(b"via: "), [b"a", b"b"], "{}", text(&heard));
+        assert_eq!(find(&heard, b"_"), None, "servers disagree whether it is `-`");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_answer_is_told_in_the_log() {
+    for says in WAYS {
+        let application = Application::playing(|visit| {
+            if visit.request().is_some() {
+                visit.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+                visit.rest();
+            }
+        });
+        let forebay = Forebay::before(&application);
+        for (path, resets) in [("/left", false), ("/reset", true)] {
+            let mut wire = forebay.connect();
+            wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{says}\r\n"));
+            assert_eq!(wire.head().status, 200);
+            assert_eq!(wire.bytes(5), b"hello");
+            if resets {
+                wire.reset();
+            } else {
+                drop(wire);
+            }
+            let line = forebay.line_of(path);
+            assert_eq!((&line["status"], &line["code"]), (&200.into(), &"FB-40".into()), "{line}");
+            assert_eq!(line["bytes"], 5, "{line}");
+        }
+        // What is safe is given up.
+        application.wait_for_end(0);
+        application.wait_for_end(1);
+    }
+}
+
+#[test]
+fn a_client_that_takes_no_more_of_its_answer_is_cut_and_told_in_the_log() {
+    // More than all buffers on the way hold.
+    let content = Arc::new(pattern(16 * 1024 * 1024));
+    for says in WAYS {
+        let sent = Arc::clone(&content);
+        let application = Application::playing(move |visit| {
+            if visit.request().is_some() {
+                visit.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", sent.len()));
+                visit.send(&*sent);
+                visit.rest();
+            }
+        });
+        let forebay = Forebay::with(&application, &["--body-idle-deadline", "300ms"]);
+        let mut wire = forebay.connect();
+        wire.send(format!("GET /large HTTP/1.1\r\nHost: a\r\n{says}\r\n"));
+        assert_eq!(wire.head().status, 200);
+        let line = forebay.line_of("/large");
+        assert_eq!((&line["status"], &line["code"]), (&200.into(), &"FB-40".into()), "{line}");
+        assert!(
+            line["cause"].as_str().is_some_and(|cause| cause.contains("took nothing")),
+            "{line}"
+        );
+        let (rest, end) = wire.rest();
+        assert!(rest.len() < content.len() && end != End::Open, "{} bytes, {end:?}", rest.len());
+    }
 }

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
 use http::response::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use rustix::net::SendFlags;
 use tokio::io::{AsyncWriteExt as _, Interest};
@@ -28,12 +28,14 @@ use super::{Client, Socket};
 use crate::proxy::Gateway;
 use crate::proxy::assets::Body as Content;
 use crate::proxy::body::{Body, Ending, Error};
-use crate::proxy::guard::Refusal;
+use crate::proxy::guard::{Refusal, decimal};
 use crate::proxy::shortcut::Short;
-use crate::readiness::Phase;
 
 /// Content up to this size is copied behind what is before it, and goes out with it.
 const JOIN_LIMIT: usize = 4 * 1024;
+
+/// Says that no other answer follows.
+const CLOSE: &[u8] = b"connection: close\r\n";
 
 /// How the end of content is marked (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,8 +44,8 @@ enum Framing {
     None,
     /// There would be some, were it not for HEAD.
     Unsent,
-    /// By its length, which the header section says.
-    Sized,
+    /// By this length, which the header section says.
+    Sized(u64),
     /// By this length, which the header section does not say yet.
     Counted(u64),
     /// By the last chunk.
@@ -51,15 +53,16 @@ enum Framing {
 }
 
 impl Framing {
-    fn of(head: &Parts, body: &Body, is_head: bool) -> Self {
+    fn of(head: &mut Parts, body: &Body, is_head: bool) -> Self {
+        let length = length_of(&mut head.headers);
         if head.status == StatusCode::NO_CONTENT {
             Self::None
         } else if is_head {
             Self::Unsent
         } else if head.status == StatusCode::NOT_MODIFIED {
             Self::None
-        } else if head.headers.contains_key(CONTENT_LENGTH) {
-            Self::Sized
+        } else if let Some(length) = length {
+            Self::Sized(length)
         } else {
             body.size_hint().exact().map_or(Self::Chunked, Self::Counted)
         }
@@ -68,6 +71,30 @@ impl Framing {
     fn has_content(self) -> bool {
         !matches!(self, Self::None | Self::Unsent)
     }
+
+    /// How much content is promised, where that is said.
+    fn length(self) -> Option<u64> {
+        match self {
+            Self::Sized(length) | Self::Counted(length) => Some(length),
+            Self::None | Self::Unsent | Self::Chunked => None,
+        }
+    }
+}
+
+/// The length that the header section says. One that cannot be read is taken off: it would mean
+/// something else to everybody (RFC 9112 §6.3). The application's has been judged with its answer.
+fn length_of(headers: &mut HeaderMap) -> Option<u64> {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let length = match (lines.next(), lines.next()) {
+        (None, _) => return None,
+        (Some(line), None) => decimal(line.as_bytes()),
+        (Some(_), Some(_)) => None,
+    };
+    if length.is_none() {
+        tracing::warn!("the Content-Length of an answer cannot be read: it is left out");
+        headers.remove(CONTENT_LENGTH);
+    }
+    length
 }
 
 impl<S: Socket> Line<S> {
@@ -79,10 +106,10 @@ impl<S: Socket> Line<S> {
         client: &Client,
         gateway: &Gateway,
     ) -> bool {
-        let (head, mut body) = answer.into_parts();
-        let framing = Framing::of(&head, &body, is_head);
+        let (mut head, mut body) = answer.into_parts();
+        let framing = Framing::of(&mut head, &body, is_head);
         let is_last = head.headers.get(CONNECTION).is_some_and(|value| value == "close")
-            || gateway.readiness.phase() == Phase::Draining;
+            || gateway.readiness.is_draining();
         let mut text = BytesMut::with_capacity(1024);
         write_head(&mut text, &head, framing, is_last, &mut self.date);
         drop(head);
@@ -90,7 +117,8 @@ impl<S: Socket> Line<S> {
         sent.is_some() && !is_last
     }
 
-    /// Sends what is in `text` and the content behind it; nothing if not all of it went out.
+    /// Sends what is in `text` and the content behind it, never more than was promised; nothing if
+    /// not exactly that went out.
     async fn send_content(
         &mut self,
         mut text: BytesMut,
@@ -98,11 +126,17 @@ impl<S: Socket> Line<S> {
         framing: Framing,
         client: &Client,
     ) -> Option<()> {
+        let (promised, mut came) = (framing.length(), 0);
         while framing.has_content() && !body.is_end_stream() {
             match self.next(&mut text, body, client).await? {
                 Some(Ok(frame)) => {
                     // Trailers are for those who ask for them, which is not plain.
-                    let Ok(data) = frame.into_data() else { continue };
+                    let Ok(mut data) = frame.into_data() else { continue };
+                    if let Some(promised) = promised {
+                        let left = usize::try_from(promised - came).unwrap_or(usize::MAX);
+                        came += data.len() as u64;
+                        data.truncate(left);
+                    }
                     self.send_piece(&mut text, data, framing, client).await?;
                 }
                 // The connection ends short of what was promised, so that the client knows.
@@ -112,6 +146,14 @@ impl<S: Socket> Line<S> {
                 }
                 None => break,
             }
+            if promised.is_some_and(|promised| came > promised) {
+                break;
+            }
+        }
+        if promised.is_some_and(|promised| came != promised) {
+            tracing::warn!("an answer is not as long as it says: its connection ends");
+            self.write(&mut text, client).await?;
+            return None;
         }
         if framing == Framing::Chunked {
             text.put_slice(b"0\r\n\r\n");
@@ -180,6 +222,10 @@ impl<S: Socket> Line<S> {
         text.put_slice(line);
         text.put_slice(&answer.lines);
         text.put_slice(self.date.line());
+        let is_last = gateway.readiness.is_draining();
+        if is_last {
+            text.put_slice(CLOSE);
+        }
         text.put_slice(b"\r\n");
         let sent = match (&answer.content, self.stream.tcp()) {
             (Content::Heap(content), _) => self.write(&mut text.chain(&**content), client).await,
@@ -194,7 +240,7 @@ impl<S: Socket> Line<S> {
         if sent.is_some() {
             ending.complete(length);
         }
-        sent.is_some()
+        sent.is_some() && !is_last
     }
 
     /// Writes bytes and takes them off; nothing if the client does not take them.
@@ -274,10 +320,10 @@ fn write_head(text: &mut BytesMut, head: &Parts, framing: Framing, is_last: bool
             write!(text, "content-length: {length}\r\n").unwrap_or_default();
         }
         Framing::Chunked => text.put_slice(b"transfer-encoding: chunked\r\n"),
-        Framing::None | Framing::Unsent | Framing::Sized => {}
+        Framing::None | Framing::Unsent | Framing::Sized(_) => {}
     }
     if is_last && !headers.contains_key(CONNECTION) {
-        text.put_slice(b"connection: close\r\n");
+        text.put_slice(CLOSE);
     }
     if !headers.contains_key(DATE) {
         text.put_slice(date.line());
@@ -301,5 +347,109 @@ impl Date {
             self.text = format!("date: {}\r\n", httpdate::fmt_http_date(now)).into_bytes();
         }
         &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::proxy::body::{Content, Reporter};
+    use crate::proxy::connection::Settings;
+    use crate::proxy::guard::{Deadlines, Limits};
+    use crate::proxy::tunnel;
+    use crate::telemetry::{self, Counters, Format, Output, Record};
+
+    const SETTINGS: Settings = Settings {
+        limits: Limits {
+            header_bytes: 1000,
+            header_count: 20,
+            field_bytes: 200,
+            request_line_bytes: 100,
+        },
+        deadlines: Deadlines {
+            header: Duration::from_secs(1),
+            idle: Duration::from_secs(1),
+            body_idle: Duration::from_secs(1),
+        },
+        tunnel: tunnel::Settings { limit: 0, idle: Duration::from_secs(1) },
+        accepts_proxy_protocol: false,
+    };
+
+    /// What a client gets of an answer with these lines of Content-Length, and whether the connection
+    /// goes on.
+    async fn sent(lengths: &[&str], content: &'static str, is_head: bool) -> (String, bool) {
+        let peer = ([192, 0, 2, 1], 1).into();
+        let client = Client::new(peer, peer, true, SETTINGS);
+        let log = telemetry::Settings {
+            format: Format::Json,
+            level: tracing::Level::ERROR,
+            has_access_log: false,
+        };
+        let output = Output::start(io::sink()).unwrap().0;
+        let reporter = Reporter { output, log, counters: Arc::new(Counters::new()) };
+        let ending =
+            Ending::begin(Box::new(Record::begin(peer)), reporter, Arc::clone(&client.vital));
+        let mut answer = Response::builder().header(DATE, "now");
+        for length in lengths {
+            answer = answer.header(CONTENT_LENGTH, *length);
+        }
+        let content = Content::Own(Bytes::from_static(content.as_bytes()));
+        let (mut head, mut body) = answer.body(Body::new(content, ending)).unwrap().into_parts();
+        let (stream, mut other) = tokio::io::duplex(64 * 1024);
+        let mut line = Line { stream, held: BytesMut::new(), date: Date::default() };
+        let framing = Framing::of(&mut head, &body, is_head);
+        let mut text = BytesMut::new();
+        write_head(&mut text, &head, framing, false, &mut line.date);
+        let goes_on = line.send_content(text, &mut body, framing, &client).await.is_some();
+        drop(line);
+        let mut sent = String::new();
+        other.read_to_string(&mut sent).await.unwrap();
+        (sent.replace("HTTP/1.1 200 OK\r\ndate: now\r\n", ""), goes_on)
+    }
+
+    #[tokio::test]
+    async fn content_is_never_longer_nor_shorter_than_was_said() {
+        for (length, content, expected) in [
+            ("5", "hello", true),
+            ("5", "hello, world", false),
+            ("5", "hell", false),
+            ("5", "", false),
+            ("0", "hello", false),
+            ("0", "", true),
+        ] {
+            let (text, goes_on) = sent(&[length], content, false).await;
+            let within: String = content.chars().take(length.parse().unwrap()).collect();
+            assert_eq!(text, format!("content-length: {length}\r\n\r\n{within}"));
+            assert_eq!(goes_on, expected, "{length}: {content}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_more_than_was_said_is_cut_also_where_it_is_large() {
+        let content: &'static str = "0123456789".repeat(2000).leak();
+        let (text, goes_on) = sent(&["10000"], content, false).await;
+        assert_eq!(text, format!("content-length: 10000\r\n\r\n{}", "0123456789".repeat(1000)));
+        assert!(!goes_on);
+    }
+
+    #[tokio::test]
+    async fn a_length_that_cannot_be_read_is_not_sent_on() {
+        for lengths in [&["+5"][..], &["five"], &[""], &["5, 5"], &["5", "6"], &["5", "5"]] {
+            let (text, goes_on) = sent(lengths, "hello", false).await;
+            assert_eq!(text, "content-length: 5\r\n\r\nhello", "{lengths:?}");
+            assert!(goes_on);
+            let (text, goes_on) = sent(lengths, "", true).await;
+            assert_eq!(text, "\r\n", "{lengths:?}");
+            assert!(goes_on);
+        }
+    }
+
+    #[tokio::test]
+    async fn to_head_the_length_is_said_and_nothing_follows() {
+        assert_eq!(sent(&["5"], "", true).await, ("content-length: 5\r\n\r\n".to_owned(), true));
     }
 }

@@ -20,6 +20,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -27,10 +29,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Du
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::body::Body;
 use super::guard::{Deadlines, Detour, Guard, Limits, Refusal, Verdict, Vital};
 use super::intake::Arriving;
 use super::upstream::beside;
-use super::{Gateway, respond, tunnel};
+use super::{Gateway, Left, respond, tunnel};
 use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::Record;
@@ -211,7 +214,10 @@ where
     let service = service_fn(|request| {
         let (mut head, content) = Arriving::of(request);
         let ending = gateway.begin(&head, client);
-        async move { gateway.handle(&mut head, content, client, ending).await }
+        async move {
+            let answer = gateway.handle(&mut head, content, client, ending).await?;
+            Ok::<_, Left>(last(answer, gateway))
+        }
     });
     let mut connection = http1::Builder::new()
         // The guard and its vital signs keep these; hyper's own timer costs 3 % (perf, A4).
@@ -226,7 +232,7 @@ where
         .serve_connection(TokioIo::new(guard), service);
     let mut alarm = pin!(sleep_until(Instant::now() + settings.deadlines.header));
     let mut draining = pin!(last_call(&gateway.readiness));
-    let mut is_draining = false;
+    let (mut is_draining, mut was_idle) = (false, false);
     let result = loop {
         let wait = poll_fn(|cx| {
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
@@ -252,7 +258,7 @@ where
                 return End::Diverted(stream, held);
             }
             Event::Draining => {
-                is_draining = true;
+                (is_draining, was_idle) = (true, vital.in_flight() == 0);
                 Pin::new(&mut connection).graceful_shutdown();
             }
             Event::Alarm => match vital.verdict(Instant::now(), &settings.deadlines) {
@@ -269,7 +275,17 @@ where
         }
     };
     let (stream, held) = torn(connection.into_parts());
-    ended(stream, held, result, vital).await
+    // A client may have sent its next request before it was told that there is none.
+    let lingers = gateway.readiness.is_draining() && !was_idle;
+    ended(stream, held, result, (vital, lingers)).await
+}
+
+/// An answer as it goes out: while forebay stops it is the last one of its connection.
+fn last(mut answer: Response<Body>, gateway: &Gateway) -> Response<Body> {
+    if gateway.readiness.is_draining() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 /// Takes the parser off its stream; what was read and not used comes with it.
@@ -286,12 +302,12 @@ enum Event {
     Alarm,
 }
 
-/// What follows when hyper is done with a connection.
+/// What follows when hyper is done with a connection, which may have to linger.
 async fn ended<S: AsyncWrite + AsyncRead + Unpin>(
     mut stream: S,
     rest: BytesMut,
     result: Result<(), String>,
-    vital: &Vital,
+    (vital, lingers): (&Vital, bool),
 ) -> End<S> {
     if let Some(refusal) = vital.refusal() {
         return End::Refused(stream, refusal);
@@ -302,7 +318,7 @@ async fn ended<S: AsyncWrite + AsyncRead + Unpin>(
     if let Err(why) = result {
         tracing::debug!(why, "a connection ended early");
     }
-    if vital.is_at_boundary() {
+    if vital.is_at_boundary() && !lingers {
         // The client may have gone already.
         drop(stream.shutdown().await);
     } else {
@@ -359,11 +375,11 @@ fn joined(first: &[u8], second: BytesMut) -> BytesMut {
     all
 }
 
-/// Waits until forebay stops and a moment longer: a request that is on its way when it is told to
-/// stop is still answered, where closing at once would lose it.
+/// Waits until forebay stops and a moment longer, the same for all: a request that is on its way when
+/// it is told to stop is still answered, where closing at once would lose it.
 pub(super) async fn last_call(readiness: &Readiness) {
     readiness.draining().await;
-    tokio::time::sleep(LAST_CALL).await;
+    sleep_until(readiness.draining_since().unwrap_or_else(Instant::now) + LAST_CALL).await;
 }
 
 /// What hyper may hold of a connection beside its header section, in each direction. Four times as
@@ -374,3 +390,22 @@ const LAST_CALL: Duration = Duration::from_millis(300);
 
 /// How long a client that was answered early is listened to.
 const LINGER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readiness::Phase;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_call_is_the_same_for_whoever_asks_and_whenever() {
+        let readiness = Readiness::new();
+        readiness.set(Phase::Draining);
+        let begun = Instant::now();
+        tokio::time::advance(LAST_CALL / 2).await;
+        last_call(&readiness).await;
+        let tick = Duration::from_millis(2);
+        assert!(begun.elapsed() < LAST_CALL + tick, "{:?}", begun.elapsed());
+        last_call(&readiness).await;
+        assert!(begun.elapsed() < LAST_CALL + tick, "{:?}", begun.elapsed());
+    }
+}

@@ -79,7 +79,7 @@ fn has_space(text: &[u8]) -> bool {
 }
 
 /// Reads a length: digits only, at most 18 of them, so that nothing overflows.
-pub(super) fn decimal(text: &[u8]) -> Option<u64> {
+pub(in crate::proxy) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 18 || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }

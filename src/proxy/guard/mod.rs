@@ -18,6 +18,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub use framing::{Framing, Limits, Scanned, Sound};
+pub(super) use grammar::decimal;
 pub use grammar::{Field, RequestLine};
 pub use parsed::check_parsed;
 pub use vital::{Deadlines, PARK_AFTER, Verdict, Vital};

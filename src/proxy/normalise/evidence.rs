@@ -3,11 +3,13 @@
 //! Owns: what the fields bring to light, the meaning of Connection's options, the sound upgrade.
 //! Must not know: who the client is, what is done about a field.
 
+use std::collections::HashMap;
+
 use http::{Method, Version};
 
 use super::rules::{NOBODY, Rule, Rules};
 use super::{Edges, Platform, Settings};
-use crate::proxy::fields::{Head, Name, Value, names};
+use crate::proxy::fields::{Fields, Head, Name, Value, names};
 
 /// What one pass over the fields brought to light.
 #[derive(Debug, Default)]
@@ -20,20 +22,20 @@ pub(super) struct Evidence {
     pub(super) client_port: bool,
     /// Lines of Cookie: HTTP/2 may send one for each cookie.
     pub(super) cookies: usize,
-    /// Fields that end here, each with the reason.
+    /// Fields that end here, each with the reason; one that came several times may be here as often.
     pub(super) dropped: Vec<(Name, &'static str)>,
     /// Fields that must agree with the client.
     pub(super) agreeing: Vec<Name>,
     /// Fields that stay if a trusted edge was passed.
     pub(super) from_edge: Vec<Name>,
-    /// Fields that the client asked to have removed.
+    /// Fields that the client asked to have removed, each once.
     pub(super) options: Vec<Name>,
 }
 
 impl Evidence {
     /// Looks at every field once.
     pub(super) fn gather(settings: &Settings, rules: &Rules, request: &Head) -> Self {
-        let mut evidence = Self::default();
+        let (mut evidence, mut has_options) = (Self::default(), false);
         for (name, value) in request.fields.iter() {
             let text = name.as_str();
             // No known name holds one.
@@ -61,7 +63,7 @@ impl Evidence {
                     evidence.original_host = request.fields.keep(name);
                     evidence.drop(name, "Host says it");
                 }
-                Rule::Connection => evidence.read_connection(value, rules),
+                Rule::Connection => has_options |= evidence.read_connection(value),
                 Rule::Upgrade => evidence.upgrade = request.fields.keep(name),
                 Rule::FrontDoor if matches!(settings.edges, Edges::FrontDoor(_)) => {
                     evidence.from_edge.push(name.clone());
@@ -82,34 +84,29 @@ impl Evidence {
                 Rule::Drop(why) => evidence.drop(name, why),
             }
         }
+        if has_options {
+            evidence.options = named_by_connection(&request.fields, rules);
+        }
         evidence
     }
 
-    /// Reads the options of a Connection field; those that name other fields remove them.
-    ///
-    /// A field that has a rule here is not the client's to remove: `Connection: X-Forwarded-For`
-    /// would hide who asks. Nor are the fields that say what the content is.
-    fn read_connection(&mut self, value: &[u8], rules: &Rules) {
-        for option in value.split(|&byte| byte == b',') {
-            let option = option.trim_ascii();
-            if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {
-                continue;
-            }
+    /// Reads the options of a Connection field; returns whether some may name other fields.
+    fn read_connection(&mut self, value: &[u8]) -> bool {
+        let mut may_name_fields = false;
+        for option in options(value) {
             if option.eq_ignore_ascii_case(b"upgrade") {
                 self.connection_upgrades = true;
-            } else if let Some(name) = Name::read(option)
-                && rules.find(&name).is_none()
-                && !END_TO_END.contains(&name.as_str())
+            } else if !option.eq_ignore_ascii_case(b"keep-alive")
+                && !option.eq_ignore_ascii_case(b"close")
             {
-                self.options.push(name);
+                may_name_fields = true;
             }
         }
+        may_name_fields
     }
 
     fn drop(&mut self, name: &Name, why: &'static str) {
-        if self.dropped.last().is_none_or(|(last, _)| last != name) {
-            self.dropped.push((name.clone(), why));
-        }
+        self.dropped.push((name.clone(), why));
     }
 
     /// Whether a request may change the protocol (RFC 9110 §7.8): asked for in both fields, a GET of
@@ -126,6 +123,30 @@ impl Evidence {
                     && request.fields.get_all(&names::UPGRADE).count() == 1
             })
     }
+}
+
+/// The fields that options of Connection name, which the client wants removed.
+///
+/// One that has a rule here is not the client's to remove: `Connection: X-Forwarded-For` would hide
+/// who asks. Nor are those that say what the content is.
+///
+/// There is room for thirty thousand options, and so none of them is looked for among the fields.
+fn named_by_connection(fields: &Fields, rules: &Rules) -> Vec<Name> {
+    let mut may_go: HashMap<_, _> = fields
+        .iter()
+        .filter(|(name, _)| rules.find(name).is_none() && !END_TO_END.contains(&name.as_str()))
+        .map(|(name, _)| (name.as_str().as_bytes(), name))
+        .collect();
+    let mut named = Vec::new();
+    for value in fields.get_all(&names::CONNECTION) {
+        let value = value.to_ascii_lowercase();
+        named.extend(options(&value).filter_map(|option| may_go.remove(option)).cloned());
+    }
+    named
+}
+
+fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// Fields that no connection option may remove: without them the content means something else.

@@ -69,9 +69,7 @@ pub(super) fn write_upgrade(
     if evidence.upgrade.is_some() {
         remove(fields, &names::UPGRADE, "it is no sound upgrade (RFC 9110, 7.8)", journal);
     }
-    if fields.contains(&names::CONNECTION) {
-        remove(fields, &names::CONNECTION, "it ends at the next hop (RFC 9110, 7.6.1)", journal);
-    }
+    remove(fields, &names::CONNECTION, "it ends at the next hop (RFC 9110, 7.6.1)", journal);
 }
 
 /// Makes one line of several cookie lines (RFC 9113 §8.2.3): gunicorn would join them with commas.
@@ -119,7 +117,11 @@ pub(super) fn drop_fields(
     }
 }
 
+/// Removes a field, unless it is gone already: who comes several times may be named as often.
 fn remove(fields: &mut Fields, name: &Name, why: &'static str, journal: &mut Journal) {
+    if !fields.contains(name) {
+        return;
+    }
     journal.note(|| Change {
         subject: name.to_string(),
         before: text_of(fields, name),

@@ -342,6 +342,64 @@ fn every_change_is_noted_with_its_reason() {
     assert_eq!(changes[1].after.as_deref(), Some("203.0.113.7"));
 }
 
+/// What is changed in a request with these fields, which stay in their order.
+fn changes(settings: Settings, fields: &[(&str, &'static str)]) -> (Vec<(String, String)>, Fields) {
+    let mut request = request("");
+    for (name, value) in fields {
+        request.fields.append(named(name), &Value::from_static(value));
+    }
+    let mut journal = Journal::new(true);
+    Normaliser::new(settings).normalise(&mut request, peer(), &mut journal).unwrap();
+    let changes = journal.into_changes().into_iter();
+    let gone = changes.filter(|change| change.after.is_none());
+    let gone = gone.map(|change| (change.subject, change.before.unwrap_or_default())).collect();
+    (gone, request.fields)
+}
+
+#[test]
+fn a_field_that_comes_in_several_places_is_removed_once_and_noted_once() {
+    for name in ["forwarded", "a_b", "x-sendfile", "te", "x-forwarded-host"] {
+        let fields = [(name, "1"), ("via", "a"), (name, "2"), ("proxy", "b"), (name, "3")];
+        for edges in [Edges::Count(0), Edges::FrontDoor(None)] {
+            let settings = settings(Platform::AppService, |settings| settings.edges = edges);
+            let (mut gone, _) = changes(settings, &fields);
+            gone.retain(|(name, _)| name != "proxy");
+            assert_eq!(gone, [(name.to_owned(), "1 | 2 | 3".to_owned())]);
+        }
+    }
+}
+
+#[test]
+fn an_option_of_connection_that_names_nothing_changes_nothing() {
+    let fields = [
+        ("connection", "X-Own, absent,,x-own , keep-alive"),
+        ("x-own", "1"),
+        ("x-other", "2"),
+        ("connection", "x-OWN,Via,absent"),
+        ("x-own", "3"),
+        ("via", "4"),
+    ];
+    let (gone, left) = changes(settings(Platform::AppService, |_| {}), &fields);
+    let gone: Vec<_> = gone.iter().map(|(name, was)| (&**name, &**was)).collect();
+    assert_eq!(gone[..2], [("x-own", "1 | 3"), ("via", "4")]);
+    assert_eq!(gone[2..], [("connection", "X-Own, absent,,x-own , keep-alive | x-OWN,Via,absent")]);
+    assert_eq!(field(&left, "x-other"), ["2"]);
+}
+
+#[test]
+fn a_great_many_options_of_connection_name_no_more_than_there_are_fields() {
+    let mut request = request("");
+    for number in 0..92 {
+        request.fields.append(named(&format!("x{number}")), &Value::from_static("a"));
+    }
+    let options = "a,X7,b,x91,".repeat(6000);
+    request.fields.append(names::CONNECTION, &Value::read(options.into_bytes()).unwrap());
+    let settings = settings(Platform::AppService, |_| {});
+    let evidence = Evidence::gather(&settings, &Rules::new(&[]), &request);
+    let options = evidence.options;
+    assert!(options == [named("x7"), named("x91")], "{} names", options.len());
+}
+
 /// Names that matter and names that do not, in any case.
 fn any_name() -> impl Strategy<Value = String> {
     prop_oneof![
