@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::proxy::assets::Assets;
 use crate::proxy::body::Reporter;
 use crate::proxy::compress::Compressor;
+use crate::proxy::fields::Name;
 use crate::proxy::guard::{Framing, Refusal};
 use crate::proxy::intake::Intake;
 use crate::proxy::normalise::{Change, Normaliser, Platform};
@@ -281,8 +282,8 @@ fn with_line_ends(raw: &[u8]) -> Vec<u8> {
 impl Explained {
     /// The code of forebay's answer, if it was not the application's.
     fn code(&self) -> Option<Code> {
-        let id = self.answer.headers.get(X_FOREBAY_ERROR)?;
-        Code::ALL.iter().copied().find(|code| id == code.id())
+        let id = self.answer.fields.get(&Name::from(&X_FOREBAY_ERROR))?;
+        Code::ALL.iter().copied().find(|code| id == code.id().as_bytes())
     }
 
     fn outcome(&self) -> String {

@@ -34,6 +34,7 @@ mod accept;
 mod note;
 pub mod compress;
 pub mod respond;
+pub mod answer;
 pub mod body;
 pub mod spool;
 pub mod plain;
@@ -45,8 +46,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Method, Response, Uri, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Uri, Version};
 
 use note::begin_record;
 pub use witness::{SIGHTING, Sighting, Witness};
@@ -54,6 +55,7 @@ pub use witness::{SIGHTING, Sighting, Witness};
 use crate::code::Code;
 use crate::readiness::Readiness;
 use crate::telemetry::{Record, chain};
+use answer::Answer;
 use assets::{Asset, Assets};
 use body::{Body, Content, Ending, Reporter};
 use compress::{Asked, Compressor};
@@ -158,9 +160,6 @@ impl Error {
 #[error("the client left")]
 pub struct Left;
 
-/// An answer before its end is reported.
-type Answer = Response<Content>;
-
 impl Gateway {
     /// Takes note of a request before anything is done about it.
     ///
@@ -185,7 +184,7 @@ impl Gateway {
         content: Arriving,
         client: &Client,
         mut ending: Ending,
-    ) -> Result<Response<Body>, Left> {
+    ) -> Result<Answer<Body>, Left> {
         let is_coming = content.is_coming();
         let answer = match self.answer(head, content, client, &mut ending.record).await {
             Ok(answer) => answer,
@@ -195,15 +194,15 @@ impl Gateway {
                 ending.record.cause = Some(chain(&why));
                 let accept = head.fields.get(&names::ACCEPT);
                 let form = Form::wanted(&head.method, accept);
-                let mut answer = respond::error(why.code(), form);
+                let mut answer = Answer::from(respond::error(why.code(), form));
                 if is_coming {
                     // It may not have been read to its end.
-                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    answer.fields().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 own(answer, head.method == Method::HEAD)
             }
         };
-        ending.record.status = answer.status().as_u16();
+        ending.record.status = answer.status.as_u16();
         Ok(answer.map(|content| Body::new(content, ending)))
     }
 
@@ -213,7 +212,7 @@ impl Gateway {
         content: Arriving,
         client: &Client,
         record: &mut Record,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Answer<Content>, Error> {
         admit(head)?;
         if head.version == Version::HTTP_2 {
             check_parsed(head, &client.settings.limits)?;
@@ -260,11 +259,11 @@ impl Gateway {
     }
 
     /// Step 4a.
-    async fn probe(&self, probe: Probe, head: &Head, record: &mut Record) -> Answer {
+    async fn probe(&self, probe: Probe, head: &Head, record: &mut Record) -> Answer<Content> {
         record.probe = Some(probe.name());
         let answer = self.probes.answer(probe, &self.readiness).await;
         record.code = answer.code();
-        own(respond::probe(answer), head.method == Method::HEAD)
+        own(respond::probe(answer).into(), head.method == Method::HEAD)
     }
 
     /// Step 4a, for those who have the token.
@@ -273,10 +272,10 @@ impl Gateway {
         head: &Head,
         seen: &Seen,
         record: &mut Record,
-    ) -> Result<Answer, status::Error> {
+    ) -> Result<Answer<Content>, status::Error> {
         record.is_status = true;
         let desk = self.status.as_ref().ok_or(status::Error::NoToken)?;
-        Ok(own(desk.answer(head, seen).await?, head.method == Method::HEAD))
+        Ok(own(desk.answer(head, seen).await?.into(), head.method == Method::HEAD))
     }
 
     /// Step 4b.
@@ -285,11 +284,11 @@ impl Gateway {
         asset: &Asset,
         head: &Head,
         record: &mut Record,
-    ) -> Result<Answer, assets::Error> {
+    ) -> Result<Answer<Content>, assets::Error> {
         record.is_asset = true;
         let (answer, coding) = self.assets.answer(asset, head).await?;
         record.coding = coding;
-        Ok(answer.map(|content| Content::File(Box::new(content))))
+        Ok(Answer::from(answer).map(|content| Content::File(Box::new(content))))
     }
 
     /// Steps 4c and 4d.
@@ -299,7 +298,7 @@ impl Gateway {
         seen: &Seen,
         client: &Client,
         record: &mut Record,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Answer<Content>, Error> {
         let is_upgrade = seen.is_upgrade && client.may_upgrade;
         // Before the application begins what nobody could carry.
         let place = if is_upgrade {
@@ -323,23 +322,22 @@ impl Gateway {
         };
         let result = self.upstream.forward(outgoing, &mut record.times).await;
         match result? {
-            Incomer::Answer(response) => {
-                let answer = self.content(response, wanted.as_ref()).await?;
+            Incomer::Answer(answer) => {
+                let answer = self.content(answer, wanted.as_ref()).await?;
                 Ok(self.compress(answer, asked.as_ref(), record))
             }
-            Incomer::Tunnel(response, stream, early) => {
-                let upgrade = response.headers().get(UPGRADE).cloned();
-                let upgrade = upgrade.unwrap_or(HeaderValue::from_static("unknown"));
+            Incomer::Tunnel(answer, stream, early) => {
+                let upgrade = answer.get(&names::UPGRADE).unwrap_or(b"unknown");
                 // The upstream leg passes no change of protocol on that was not asked for.
                 if let Some(place) = place {
                     client.becomes(Next {
                         application: tunnel::End { stream, early },
-                        protocol: Protocol::of(&upgrade),
+                        protocol: Protocol::of(upgrade),
                         place,
-                        record: record.of_tunnel(Bytes::copy_from_slice(upgrade.as_bytes())),
+                        record: record.of_tunnel(Bytes::copy_from_slice(upgrade)),
                     });
                 }
-                Ok(response.map(|()| Content::Own(Bytes::new())))
+                Ok(answer.with(Content::Own(Bytes::new())))
             }
         }
     }
@@ -347,34 +345,35 @@ impl Gateway {
     /// Chooses between the application's own content and a file that it names.
     async fn content(
         &self,
-        mut response: Response<upstream::Body>,
+        mut answer: Answer<upstream::Body>,
         wanted: Option<&Wanted>,
-    ) -> Result<Answer, Error> {
-        if let Some(wanted) = wanted {
-            let status = response.status();
-            if let Some(named) = send_file::take(status, response.headers_mut())? {
-                let answer = self.send_file.answer(named, wanted, response).await?;
-                return Ok(answer.map(|content| Content::File(Box::new(content))));
-            }
+    ) -> Result<Answer<Content>, Error> {
+        if let Some(wanted) = wanted
+            && let Some(named) = send_file::take(answer.status, answer.fields())?
+        {
+            let answer = self.send_file.answer(named, wanted, answer.into()).await?;
+            return Ok(Answer::from(answer).map(|content| Content::File(Box::new(content))));
         }
-        Ok(response.map(Content::Upstream))
+        Ok(answer.map(Content::Upstream))
     }
 
     /// Compresses the application's own content, if that is wanted.
-    fn compress(&self, answer: Answer, asked: Option<&Asked>, record: &mut Record) -> Answer {
+    fn compress(
+        &self,
+        mut answer: Answer<Content>,
+        asked: Option<&Asked>,
+        record: &mut Record,
+    ) -> Answer<Content> {
         let Some(asked) = asked else { return answer };
-        let (mut head, content) = answer.into_parts();
-        let content = match content {
-            Content::Upstream(body) => match self.compressor.prepare(asked, &mut head) {
-                Some(stream) => {
-                    record.coding = Some(stream.coding().name());
-                    Content::Compressed(Box::new(stream), body)
-                }
-                None => Content::Upstream(body),
-            },
+        if !matches!(answer.content, Content::Upstream(_)) {
+            return answer;
+        }
+        let Some(stream) = self.compressor.prepare(asked, &mut answer) else { return answer };
+        record.coding = Some(stream.coding().name());
+        answer.map(|content| match content {
+            Content::Upstream(body) => Content::Compressed(Box::new(stream), body),
             content @ (Content::Own(_) | Content::Compressed(..) | Content::File(_)) => content,
-        };
-        Response::from_parts(head, content)
+        })
     }
 }
 
@@ -389,6 +388,6 @@ fn admit(request: &Head) -> Result<(), Error> {
 }
 
 /// An answer of forebay's own; to HEAD only its fields go.
-fn own(response: Response<Bytes>, is_head: bool) -> Answer {
-    response.map(|content| Content::Own(if is_head { Bytes::new() } else { content }))
+fn own(answer: Answer<Bytes>, is_head: bool) -> Answer<Content> {
+    answer.map(|content| Content::Own(if is_head { Bytes::new() } else { content }))
 }

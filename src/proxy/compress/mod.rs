@@ -9,15 +9,16 @@ mod stream;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, SET_COOKIE, VARY,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
+    SET_COOKIE, VARY,
 };
-use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::accept::Weights;
-use super::fields::{Fields, Name, names};
+use super::answer::Answer;
+use super::fields::{Fields, Name, names, text};
+use super::guard::decimal;
 use crate::coding::Coding;
 
 pub use stream::{Broken, Stream};
@@ -73,26 +74,29 @@ impl Compressor {
     /// those that GET would get.
     ///
     /// `Vary` is added wherever another request would have been answered otherwise.
-    pub fn prepare(&self, asked: &Asked, head: &mut Parts) -> Option<Stream> {
-        if head.status == StatusCode::NOT_MODIFIED {
-            keep_weak(&asked.known, &mut head.headers);
+    pub fn prepare<C>(&self, asked: &Asked, answer: &mut Answer<C>) -> Option<Stream> {
+        if answer.status == StatusCode::NOT_MODIFIED {
+            if !asked.known.is_empty() {
+                keep_weak(&asked.known, answer.fields());
+            }
             return None;
         }
-        if !is_compressible(head) || is_small(&head.headers, self.settings.least) {
+        if !shrinks(answer, self.settings.least) || !may_be_changed(answer.fields()) {
             return None;
         }
-        add_vary(&mut head.headers);
-        let is_personal = asked.is_personal || is_personal(&head.headers);
+        let fields = answer.fields();
+        add_vary(fields);
+        let is_personal = asked.is_personal || is_personal(fields);
         if is_personal && !self.settings.compresses_personal {
             return None;
         }
         let coding = asked.coding?;
         if asked.is_head {
-            describe(coding, &mut head.headers);
+            describe(coding, fields);
             return None;
         }
         let stream = Stream::new(coding, self.place()?).ok()?;
-        describe(coding, &mut head.headers);
+        describe(coding, fields);
         Some(stream)
     }
 
@@ -101,19 +105,23 @@ impl Compressor {
     }
 }
 
-/// Whether an answer's content is a whole representation of a kind that shrinks, and nobody says
-/// that it must stay as it is.
-fn is_compressible(head: &Parts) -> bool {
-    let fields = &head.headers;
-    let has_content = !head.status.is_informational()
+/// Whether an answer's content is a whole representation of a kind and a size that shrink.
+fn shrinks<C>(answer: &Answer<C>, least: u64) -> bool {
+    let has_content = !answer.status.is_informational()
         && !matches!(
-            head.status,
+            answer.status,
             StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::PARTIAL_CONTENT
         );
+    let length = answer.get(&names::CONTENT_LENGTH).and_then(decimal);
     has_content
-        && !FIXED.iter().any(|name| fields.contains_key(name))
+        && length.is_none_or(|length| length >= least)
+        && answer.get(&names::CONTENT_TYPE).is_some_and(is_text)
+}
+
+/// Whether nobody says that content must stay as it is.
+fn may_be_changed(fields: &HeaderMap) -> bool {
+    !FIXED.iter().any(|name| fields.contains_key(name))
         && !has_token(fields, &CACHE_CONTROL, &["no-transform"])
-        && fields.get(CONTENT_TYPE).is_some_and(is_text)
 }
 
 /// Fields that describe the very bytes of the content (RFC 9110 §8.4 and §14.4, RFC 9530).
@@ -153,8 +161,8 @@ fn has_token(fields: &HeaderMap, name: &HeaderName, tokens: &[&str]) -> bool {
 }
 
 /// Whether a media type is one of text, or of something that shrinks like it.
-fn is_text(value: &HeaderValue) -> bool {
-    let kind = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+fn is_text(value: &[u8]) -> bool {
+    let kind = text(value).unwrap_or_default().split(';').next().unwrap_or_default();
     let kind = kind.trim().to_ascii_lowercase();
     kind.starts_with("text/")
         || kind.ends_with("+json")
@@ -182,11 +190,6 @@ const TEXTS: [&str; 18] = [
     "font/otf",
     "image/bmp",
 ];
-
-fn is_small(fields: &HeaderMap, least: u64) -> bool {
-    let length = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    length.is_some_and(|length: u64| length < least)
-}
 
 fn add_vary(fields: &mut HeaderMap) {
     if !has_token(fields, &VARY, &["accept-encoding", "*"]) {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use crate::proxy::file::tests::{asked, fields};
 use bytes::Bytes;
 use http::Response;
-use http::header::ACCEPT_ENCODING;
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use http_body::Frame;
 use proptest::prelude::*;
 
@@ -29,9 +29,9 @@ fn prepared(
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     *response.headers_mut() = fields(answer);
-    let (mut head, ()) = response.into_parts();
-    let stream = compressor.prepare(&asked, &mut head);
-    (stream.map(|stream| stream.coding()), head.headers)
+    let mut answer = Answer::from(response);
+    let stream = compressor.prepare(&asked, &mut answer);
+    (stream.map(|stream| stream.coding()), answer.fields().clone())
 }
 
 const GZIP: &str = "accept-encoding: gzip";
@@ -153,10 +153,10 @@ fn there_is_a_limit_of_answers_and_a_place_comes_free() {
     let begin = || {
         let mut response = Response::new(());
         *response.headers_mut() = fields(TEXT);
-        let (mut head, ()) = response.into_parts();
-        let stream = compressor.prepare(&asked, &mut head);
-        assert_eq!(head.headers.contains_key(CONTENT_ENCODING), stream.is_some());
-        assert!(head.headers.contains_key(VARY));
+        let mut answer = Answer::from(response);
+        let stream = compressor.prepare(&asked, &mut answer);
+        assert_eq!(answer.fields().contains_key(CONTENT_ENCODING), stream.is_some());
+        assert!(answer.fields().contains_key(VARY));
         stream
     };
     let (one, two) = (begin(), begin());

@@ -14,9 +14,8 @@ use std::task::Poll;
 use std::time::SystemTime;
 
 use bytes::{Buf, BufMut as _, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::response::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as _, Frame};
 use rustix::net::SendFlags;
 use tokio::io::{AsyncWriteExt as _, Interest};
@@ -26,8 +25,10 @@ use tokio::time::timeout;
 use super::direct::{Line, now};
 use super::{Client, Socket};
 use crate::proxy::Gateway;
+use crate::proxy::answer::Answer;
 use crate::proxy::assets::Body as Content;
 use crate::proxy::body::{Body, Ending, Error};
+use crate::proxy::fields::names;
 use crate::proxy::guard::{Refusal, decimal};
 use crate::proxy::shortcut::Short;
 
@@ -53,8 +54,8 @@ enum Framing {
 }
 
 impl Framing {
-    fn of(head: &mut Parts, body: &Body, is_head: bool) -> Self {
-        let length = length_of(&mut head.headers);
+    fn of(head: &mut Answer<()>, body: &Body, is_head: bool) -> Self {
+        let length = length_of(head);
         if head.status == StatusCode::NO_CONTENT {
             Self::None
         } else if is_head {
@@ -83,16 +84,12 @@ impl Framing {
 
 /// The length that the header section says. One that cannot be read is taken off: it would mean
 /// something else to everybody (RFC 9112 §6.3). The application's has been judged with its answer.
-fn length_of(headers: &mut HeaderMap) -> Option<u64> {
-    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
-    let length = match (lines.next(), lines.next()) {
-        (None, _) => return None,
-        (Some(line), None) => decimal(line.as_bytes()),
-        (Some(_), Some(_)) => None,
-    };
+fn length_of(head: &mut Answer<()>) -> Option<u64> {
+    let line = head.get(&names::CONTENT_LENGTH)?;
+    let length = decimal(line).filter(|_| !head.is_repeated(&names::CONTENT_LENGTH));
     if length.is_none() {
         tracing::warn!("the Content-Length of an answer cannot be read: it is left out");
-        headers.remove(CONTENT_LENGTH);
+        head.fields().remove(CONTENT_LENGTH);
     }
     length
 }
@@ -101,15 +98,15 @@ impl<S: Socket> Line<S> {
     /// Sends an answer; returns whether another request may follow.
     pub(super) async fn send(
         &mut self,
-        answer: Response<Body>,
+        answer: Answer<Body>,
         is_head: bool,
         client: &Client,
         gateway: &Gateway,
     ) -> bool {
-        let (mut head, mut body) = answer.into_parts();
+        let (mut head, mut body) = answer.apart();
         let framing = Framing::of(&mut head, &body, is_head);
-        let is_last = head.headers.get(CONNECTION).is_some_and(|value| value == "close")
-            || gateway.readiness.is_draining();
+        let is_last =
+            head.get(&names::CONNECTION) == Some(b"close") || gateway.readiness.is_draining();
         let mut text = BytesMut::with_capacity(1024);
         write_head(&mut text, &head, framing, is_last, &mut self.date);
         drop(head);
@@ -298,22 +295,27 @@ async fn taken(
 }
 
 /// Writes the header section of an answer.
-fn write_head(text: &mut BytesMut, head: &Parts, framing: Framing, is_last: bool, date: &mut Date) {
-    let Parts { status, headers, .. } = head;
+fn write_head(
+    text: &mut BytesMut,
+    head: &Answer<()>,
+    framing: Framing,
+    is_last: bool,
+    date: &mut Date,
+) {
     text.put_slice(b"HTTP/1.1 ");
-    text.put_slice(status.as_str().as_bytes());
+    text.put_slice(head.status.as_str().as_bytes());
     text.put_slice(b" ");
-    text.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    text.put_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
     text.put_slice(b"\r\n");
-    for (name, value) in headers {
+    head.each(|name, value| {
         if framing == Framing::None && name == CONTENT_LENGTH {
-            continue;
+            return;
         }
-        text.put_slice(name.as_str().as_bytes());
+        text.put_slice(name.as_bytes());
         text.put_slice(b": ");
-        text.put_slice(value.as_bytes());
+        text.put_slice(value);
         text.put_slice(b"\r\n");
-    }
+    });
     match framing {
         // Writing to a buffer in memory cannot fail.
         Framing::Counted(length) => {
@@ -322,10 +324,10 @@ fn write_head(text: &mut BytesMut, head: &Parts, framing: Framing, is_last: bool
         Framing::Chunked => text.put_slice(b"transfer-encoding: chunked\r\n"),
         Framing::None | Framing::Unsent | Framing::Sized(_) => {}
     }
-    if is_last && !headers.contains_key(CONNECTION) {
+    if is_last && head.get(&names::CONNECTION).is_none() {
         text.put_slice(CLOSE);
     }
-    if !headers.contains_key(DATE) {
+    if head.get(&names::DATE).is_none() {
         text.put_slice(date.line());
     }
     text.put_slice(b"\r\n");
@@ -354,6 +356,8 @@ impl Date {
 mod tests {
     use std::time::Duration;
 
+    use http::Response;
+    use http::header::DATE;
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
@@ -398,7 +402,8 @@ mod tests {
             answer = answer.header(CONTENT_LENGTH, *length);
         }
         let content = Content::Own(Bytes::from_static(content.as_bytes()));
-        let (mut head, mut body) = answer.body(Body::new(content, ending)).unwrap().into_parts();
+        let answer = answer.body(Body::new(content, ending)).unwrap();
+        let (mut head, mut body) = Answer::from(answer).apart();
         let (stream, mut other) = tokio::io::duplex(64 * 1024);
         let mut line = Line { stream, held: BytesMut::new(), date: Date::default() };
         let framing = Framing::of(&mut head, &body, is_head);

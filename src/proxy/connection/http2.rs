@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::Response;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -38,7 +39,7 @@ where
         async move {
             let answer = gateway.handle(&mut head, content, &client, ending).await?;
             attempt.answered();
-            Ok::<_, Left>(answer.map(Paced::new))
+            Ok::<_, Left>(Response::from(answer.map(Paced::new)))
         }
     });
     let stream = Rewound::new(stream, held);

@@ -29,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Du
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::answer::Answer;
 use super::body::Body;
 use super::guard::{Deadlines, Detour, Guard, Limits, Refusal, Verdict, Vital};
 use super::intake::Arriving;
@@ -216,7 +217,7 @@ where
         let ending = gateway.begin(&head, client);
         async move {
             let answer = gateway.handle(&mut head, content, client, ending).await?;
-            Ok::<_, Left>(last(answer, gateway))
+            Ok::<_, Left>(Response::from(last(answer, gateway)))
         }
     });
     let mut connection = http1::Builder::new()
@@ -281,9 +282,9 @@ where
 }
 
 /// An answer as it goes out: while forebay stops it is the last one of its connection.
-fn last(mut answer: Response<Body>, gateway: &Gateway) -> Response<Body> {
-    if gateway.readiness.is_draining() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+fn last(mut answer: Answer<Body>, gateway: &Gateway) -> Answer<Body> {
+    if gateway.readiness.is_draining() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+        answer.fields().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 pub(in crate::proxy) use known::KNOWN;
 pub use known::{Known, names};
@@ -39,7 +39,7 @@ pub struct Head {
 impl From<Parts> for Head {
     fn from(parts: Parts) -> Self {
         let headers = &parts.headers;
-        let mut text = Vec::with_capacity(headers.values().map(http::HeaderValue::len).sum());
+        let mut text = Vec::with_capacity(headers.values().map(HeaderValue::len).sum());
         headers.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
         let mut fields = Fields::over(text.into(), headers.len());
         let mut start = 0;
@@ -83,6 +83,11 @@ impl Fields {
         Self { text, lines: Vec::with_capacity(count), ..Self::default() }
     }
 
+    /// Sets the text of which all values are parts.
+    pub(in crate::proxy) fn set_text(&mut self, text: Bytes) {
+        self.text = text;
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.lines.len()
@@ -107,11 +112,7 @@ impl Fields {
     /// The first value of a field, to be kept.
     pub fn keep(&self, name: &Name) -> Option<Value> {
         let line = self.lines.get(self.place(name)?)?;
-        let bytes = match self.text.get(line.value.clone()) {
-            Some(_) => self.text.slice(line.value.clone()),
-            None => Bytes::copy_from_slice(self.value(line)),
-        };
-        Some(Value::judged(bytes))
+        Some(Value::judged(self.bytes(line)))
     }
 
     /// All values of a field, in their order.
@@ -155,7 +156,8 @@ impl Fields {
         self.add(name, value);
     }
 
-    fn add(&mut self, name: Name, value: Range<usize>) {
+    /// Adds a field whose value is at a place of the text that was read, or will be set.
+    pub(in crate::proxy) fn add(&mut self, name: Name, value: Range<usize>) {
         if let Some(number) = name.number()
             && !self.present.insert(number)
         {
@@ -205,7 +207,7 @@ impl Fields {
     }
 
     /// Whether a field comes more than once.
-    fn is_repeated(&self, name: &Name) -> bool {
+    pub fn is_repeated(&self, name: &Name) -> bool {
         match name.number() {
             Some(number) => self.repeated.contains(number),
             None => self.lines.iter().filter(|line| line.name == *name).nth(1).is_some(),
@@ -220,6 +222,14 @@ impl Fields {
             _ => self.text.get(start..end),
         };
         value.unwrap_or_default()
+    }
+
+    fn bytes(&self, line: &Line) -> Bytes {
+        match self.text.get(line.value.clone()) {
+            Some([]) => Bytes::new(),
+            Some(_) => self.text.slice(line.value.clone()),
+            None => Bytes::copy_from_slice(self.value(line)),
+        }
     }
 
     /// Writes a value behind all others; returns its place.
@@ -237,6 +247,21 @@ impl PartialEq for Fields {
 }
 
 impl Eq for Fields {}
+
+impl From<&Fields> for HeaderMap {
+    fn from(fields: &Fields) -> Self {
+        let mut map = Self::with_capacity(fields.len() + 2);
+        for line in &fields.lines {
+            // What was read or written as a field is one for `http` too.
+            if let (Some(name), Ok(value)) =
+                (line.name.to_http(), HeaderValue::from_maybe_shared(fields.bytes(line)))
+            {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+}
 
 /// A set of numbers of known names.
 #[derive(Clone, Copy, Debug, Default)]

@@ -48,6 +48,14 @@ impl Name {
         }
     }
 
+    /// The same name as `http` keeps it.
+    pub(in crate::proxy) fn to_http(&self) -> Option<HeaderName> {
+        match &self.0 {
+            Repr::Known(known) => known.to_http(),
+            Repr::Other(name) => HeaderName::from_bytes(name.as_bytes()).ok(),
+        }
+    }
+
     /// The text, in lower case.
     pub fn as_str(&self) -> &str {
         match &self.0 {

@@ -15,7 +15,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -72,8 +71,8 @@ pub enum Protocol {
 
 impl Protocol {
     /// Reads the value of an Upgrade field (RFC 6455 §4.2.2: its case does not matter).
-    pub fn of(upgrade: &HeaderValue) -> Self {
-        let is_websocket = upgrade.as_bytes().eq_ignore_ascii_case(b"websocket");
+    pub fn of(upgrade: &[u8]) -> Self {
+        let is_websocket = upgrade.eq_ignore_ascii_case(b"websocket");
         if is_websocket { Self::WebSocket } else { Self::Other }
     }
 }

@@ -5,15 +5,12 @@
 
 use std::fmt::Write as _;
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 
-use crate::proxy::fields::{self, Known};
+use crate::proxy::fields::{self, Fields, Name, Value, names};
+use crate::proxy::guard::decimal;
 
 /// How long content is, or how its end is marked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,7 +31,7 @@ pub struct Head {
     /// The status.
     pub status: StatusCode,
     /// The fields, without those that end here.
-    pub headers: HeaderMap,
+    pub fields: Fields,
     /// How its content ends.
     pub length: Length,
     /// Whether the connection may carry another request afterwards.
@@ -121,130 +118,93 @@ fn read_one(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head>, BadH
         .ok_or(BadHead::Malformed(httparse::Error::Status))?;
     let is_http_1_0 = response.version == Some(0);
     let start = buffer.as_ptr() as usize;
-    let mut places = Vec::with_capacity(response.headers.len());
+    let mut fields = Fields::over(Bytes::new(), response.headers.len() + 2);
     for field in &*response.headers {
-        let name = read_name(field.name.as_bytes())
+        let name = Name::read(field.name.as_bytes())
             .ok_or(BadHead::Malformed(httparse::Error::HeaderName))?;
-        let value = field.value.as_ptr() as usize - start;
-        places.push((name, value..value + field.value.len()));
+        let place = (field.value.as_ptr() as usize).saturating_sub(start);
+        fields.add(name, place..place + field.value.len());
     }
-    let text = buffer.split_to(length).freeze();
-    Fields::read(&text, places)?.finish(status, is_http_1_0, method).map(Some)
+    fields.set_text(buffer.split_to(length).freeze());
+    finish(fields, (status, is_http_1_0), method).map(Some)
 }
 
-fn read_name(name: &[u8]) -> Option<HeaderName> {
-    let known = Known::find(name).and_then(Known::to_http);
-    known.or_else(|| HeaderName::from_bytes(name).ok())
+/// Finds out how content and connection end, and takes off what ends here (RFC 9110 §7.6.1).
+fn finish(
+    mut fields: Fields,
+    (status, is_http_1_0): (StatusCode, bool),
+    method: &Method,
+) -> Result<Head, BadHead> {
+    let length = content_length(&fields, status, method)?;
+    if fields.is_repeated(&names::CONTENT_LENGTH)
+        && let Some(one) = fields.keep(&names::CONTENT_LENGTH)
+    {
+        // They say the same.
+        fields.insert(names::CONTENT_LENGTH, &one);
+    }
+    let keeps_alive = obey_connection(&mut fields, is_http_1_0) && length != Length::UntilClose;
+    let upgrade = fields.keep(&names::UPGRADE);
+    HOP_BY_HOP.iter().for_each(|name| fields.remove(name));
+    if let Some(upgrade) = upgrade
+        && status == StatusCode::SWITCHING_PROTOCOLS
+    {
+        fields.append(names::CONNECTION, &Value::from_static("upgrade"));
+        fields.append(names::UPGRADE, &upgrade);
+    }
+    Ok(Head { status, fields, length, keeps_alive })
 }
 
-/// The fields of an answer, sorted into those that go on and those that end here (RFC 9110 §7.6.1).
-#[derive(Default)]
-struct Fields {
-    headers: HeaderMap,
-    connection: Vec<HeaderValue>,
-    upgrade: Option<HeaderValue>,
-    codings: Vec<HeaderValue>,
-    length: Option<HeaderValue>,
-    lengths_differ: bool,
-}
+/// Fields that end here, whether or not Connection names them.
+const HOP_BY_HOP: [Name; 7] = [
+    names::CONNECTION,
+    names::KEEP_ALIVE,
+    names::PROXY_AUTHENTICATE,
+    names::PROXY_CONNECTION,
+    names::TE,
+    names::TRANSFER_ENCODING,
+    names::UPGRADE,
+];
 
-impl Fields {
-    fn read(text: &Bytes, places: Vec<(HeaderName, Range<usize>)>) -> Result<Self, BadHead> {
-        let headers = HeaderMap::with_capacity(places.len() + 2);
-        let mut fields = Self { headers, ..Self::default() };
-        for (name, place) in places {
-            // An empty value has no place in the text to point at.
-            let value = if place.is_empty() { Bytes::new() } else { text.slice(place) };
-            let value = HeaderValue::from_maybe_shared(value)
-                .map_err(|_| BadHead::Malformed(httparse::Error::HeaderValue))?;
-            fields.add(name, value);
-        }
-        Ok(fields)
-    }
-
-    fn add(&mut self, name: HeaderName, value: HeaderValue) {
-        if name == CONNECTION {
-            self.connection.push(value);
-        } else if name == TRANSFER_ENCODING {
-            self.codings.push(value);
-        } else if name == UPGRADE {
-            self.upgrade = Some(value);
-        } else if name == CONTENT_LENGTH {
-            self.lengths_differ |= self.length.as_ref().is_some_and(|length| *length != value);
-            self.length = Some(value.clone());
-            self.headers.insert(name, value);
-        } else if ![TE, PROXY_AUTHENTICATE, KEEP_ALIVE, PROXY_CONNECTION].contains(&name) {
-            self.headers.append(name, value);
-        }
-    }
-
-    fn finish(
-        mut self,
-        status: StatusCode,
-        is_http_1_0: bool,
-        method: &Method,
-    ) -> Result<Head, BadHead> {
-        let length = self.content_length(status, method)?;
-        let keeps_alive = self.obey_connection(is_http_1_0) && length != Length::UntilClose;
-        let mut headers = self.headers;
-        if let Some(upgrade) = self.upgrade
-            && status == StatusCode::SWITCHING_PROTOCOLS
-        {
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, upgrade);
-        }
-        Ok(Head { status, headers, length, keeps_alive })
-    }
-
-    /// Obeys the Connection field: removes the fields that it names, and says whether the
-    /// connection stays open.
-    fn obey_connection(&mut self, is_http_1_0: bool) -> bool {
-        let (mut keeps_alive, mut closes) = (!is_http_1_0, false);
-        let values = std::mem::take(&mut self.connection);
-        for option in values.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b',')) {
-            let option = option.trim_ascii();
+/// Obeys the Connection field: removes the fields that it names, and says whether the connection
+/// stays open.
+fn obey_connection(fields: &mut Fields, is_http_1_0: bool) -> bool {
+    let (mut keeps_alive, mut closes, mut named) = (!is_http_1_0, false, Vec::new());
+    for value in fields.get_all(&names::CONNECTION) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             if option.eq_ignore_ascii_case(b"close") {
                 closes = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 keeps_alive = true;
-            } else if !option.eq_ignore_ascii_case(b"upgrade")
-                && let Ok(name) = HeaderName::from_bytes(option)
-                && name != CONTENT_LENGTH
+            } else if let Some(name) = Name::read(option)
+                && name != names::UPGRADE
+                && name != names::CONTENT_LENGTH
             {
-                self.headers.remove(name);
+                named.push(name);
             }
         }
-        keeps_alive && !closes
     }
-
-    /// RFC 9112 §6.3.
-    fn content_length(&self, status: StatusCode, method: &Method) -> Result<Length, BadHead> {
-        let length = match (self.codings.as_slice(), &self.length) {
-            ([], None) => Length::UntilClose,
-            ([coding], None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-                Length::Chunked
-            }
-            ([], Some(length)) if !self.lengths_differ => {
-                let digits = length.to_str().map_err(|_| BadHead::BadLength)?;
-                let is_plain =
-                    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-                match digits.parse() {
-                    Ok(length) if is_plain => Length::Sized(length),
-                    _ => return Err(BadHead::BadLength),
-                }
-            }
-            _ => return Err(BadHead::BadLength),
-        };
-        let has_no_content = *method == Method::HEAD
-            || status.is_informational()
-            || status == StatusCode::NO_CONTENT
-            || status == StatusCode::NOT_MODIFIED;
-        Ok(if has_no_content { Length::None } else { length })
-    }
+    named.iter().for_each(|name| fields.remove(name));
+    keeps_alive && !closes
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// RFC 9112 §6.3.
+fn content_length(fields: &Fields, status: StatusCode, method: &Method) -> Result<Length, BadHead> {
+    let mut codings = fields.get_all(&names::TRANSFER_ENCODING);
+    let mut lengths = fields.get_all(&names::CONTENT_LENGTH);
+    let length = match (codings.next(), codings.next(), lengths.next()) {
+        (None, _, None) => Length::UntilClose,
+        (Some(coding), None, None) if coding.eq_ignore_ascii_case(b"chunked") => Length::Chunked,
+        (None, _, Some(first)) if lengths.all(|other| other == first) => {
+            decimal(first).map(Length::Sized).ok_or(BadHead::BadLength)?
+        }
+        _ => return Err(BadHead::BadLength),
+    };
+    let has_no_content = *method == Method::HEAD
+        || status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED;
+    Ok(if has_no_content { Length::None } else { length })
+}
 
 #[cfg(test)]
 mod tests {
@@ -299,10 +259,8 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: X-Own, keep-alive\r\nX-Own: 1\r\n\
              Keep-Alive: timeout=5\r\nUpgrade: h2c\r\nX-Empty:\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n",
         );
-        let mut names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["content-length", "set-cookie", "x-empty"]);
-        assert_eq!(head.headers.get_all("set-cookie").iter().count(), 2);
+        let names: Vec<_> = head.fields.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["content-length", "x-empty", "set-cookie", "set-cookie"]);
         assert!(head.keeps_alive);
     }
 

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout};
 
 pub use answer::{Body, beside};
@@ -31,6 +31,7 @@ pub use exchange::Deadlines;
 pub use head::{BadHead, Head, Length, read_response};
 pub use queue::Queue;
 
+use super::answer::Answer;
 use super::fields::{self, names};
 use super::intake::{self, Content};
 use super::proxy_protocol;
@@ -256,9 +257,9 @@ pub struct Outgoing<'a> {
 #[derive(Debug)]
 pub enum Incomer {
     /// An answer.
-    Answer(Response<Body>),
+    Answer(Answer<Body>),
     /// The application changed the protocol: the answer to pass on, then raw bytes.
-    Tunnel(Response<()>, Socket, BytesMut),
+    Tunnel(Answer<()>, Socket, BytesMut),
 }
 
 /// The upstream leg of one data thread.
@@ -324,26 +325,26 @@ impl Upstream {
         let answered = Instant::now();
         times.first_byte = answered - started;
         self.common.pulse.answered(answered);
-        let mut response = Response::new(());
-        *response.status_mut() = head.status;
-        if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
-            let changed = head.headers.get(UPGRADE);
+        let (status, fields) = (head.status, head.fields);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
             let is_asked = asked.is_some_and(|asked| {
-                changed.is_some_and(|to| asked.eq_ignore_ascii_case(to.as_bytes()))
+                fields.get(&names::UPGRADE).is_some_and(|to| asked.eq_ignore_ascii_case(to))
             });
-            *response.headers_mut() = head.headers;
             return match running.into_tunnel().filter(|_| is_asked) {
-                Some((stream, early)) => Ok(Incomer::Tunnel(response, stream, early)),
+                Some((stream, early)) => {
+                    Ok(Incomer::Tunnel(Answer::read(status, fields, ()), stream, early))
+                }
                 None => Err(Error::UnaskedUpgrade),
             };
         }
-        *response.headers_mut() = head.headers;
-        if running.awaits_client() {
-            // An answer before the request's end: what is left of it may never be read.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        let is_early = running.awaits_client();
         let body = Body::new(running, &self.common.stores);
-        Ok(Incomer::Answer(response.map(|()| body)))
+        let mut answer = Answer::read(status, fields, body);
+        if is_early {
+            // An answer before the request's end: what is left of it may never be read.
+            answer.fields().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(Incomer::Answer(answer))
     }
 }
 

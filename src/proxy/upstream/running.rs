@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::header::CONTENT_TYPE;
 use http::{Method, Uri};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -22,6 +21,7 @@ use super::connect::Pool;
 use super::exchange::{Exchange, SMALL_READ};
 use super::head::{Head, Length};
 use super::queue::Place;
+use crate::proxy::fields::names;
 use crate::socket::Socket;
 
 /// A request that the application works on.
@@ -210,9 +210,9 @@ impl Work {
         };
         self.keeps_alive = head.keeps_alive;
         self.is_stream = head
-            .headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+            .fields
+            .get(&names::CONTENT_TYPE)
+            .is_some_and(|kind| kind.starts_with(b"text/event-stream"));
         Ok(head)
     }
 
