@@ -59,17 +59,24 @@ pub struct Fields {
     /// The values that were written since, one behind the other.
     written: Vec<u8>,
     lines: Vec<Line>,
-    /// The known names among them: most questions are for fields that are not there.
-    present: Numbers,
-    /// Those of them that come more than once.
+    /// Where each known name comes first: most questions are for fields that are not there.
+    firsts: Firsts,
+    /// The known names that come more than once.
     repeated: Numbers,
 }
 
 /// A field: its name, and where its value is in what was read and what was written behind that.
 #[derive(Clone, Debug)]
 struct Line {
-    name: Name,
+    /// Nothing if the field was removed: the others stay where they are.
+    name: Option<Name>,
     value: Range<usize>,
+}
+
+impl Line {
+    fn is(&self, name: &Name) -> bool {
+        self.name.as_ref() == Some(name)
+    }
 }
 
 impl Fields {
@@ -88,19 +95,9 @@ impl Fields {
         self.text = text;
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
     /// All of them, in their order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Name, &[u8])> {
-        self.lines.iter().map(|line| (&line.name, self.value(line)))
+        self.lines.iter().filter_map(|line| Some((line.name.as_ref()?, self.value(line))))
     }
 
     /// The first value of a field.
@@ -120,17 +117,18 @@ impl Fields {
         &'a self,
         name: &Name,
     ) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a> {
-        let lines = if self.contains(name) { self.lines.as_slice() } else { &[] };
-        let name = name.clone();
-        lines.iter().filter(move |line| line.name == name).map(|line| self.value(line))
+        let lines = match self.place(name) {
+            Some(place) if self.is_repeated(name) => self.lines.get(place..),
+            Some(place) => self.lines.get(place..=place),
+            None => None,
+        };
+        let (lines, name) = (lines.unwrap_or_default(), name.clone());
+        lines.iter().filter(move |line| line.is(&name)).map(|line| self.value(line))
     }
 
     /// Whether there is such a field.
     pub fn contains(&self, name: &Name) -> bool {
-        match name.number() {
-            Some(number) => self.present.contains(number),
-            None => self.place(name).is_some(),
-        }
+        self.place(name).is_some()
     }
 
     /// Whether a field has this value and no other.
@@ -159,25 +157,18 @@ impl Fields {
     /// Adds a field whose value is at a place of the text that was read, or will be set.
     pub(in crate::proxy) fn add(&mut self, name: Name, value: Range<usize>) {
         if let Some(number) = name.number()
-            && !self.present.insert(number)
+            && !self.firsts.note(number, self.lines.len())
         {
             self.repeated.insert(number);
         }
-        self.lines.push(Line { name, value });
+        self.lines.push(Line { name: Some(name), value });
     }
 
     /// Gives a field one value, in the place of its first one.
     pub fn insert(&mut self, name: Name, value: &Value) {
         let Some(place) = self.place(&name) else { return self.append(name, value) };
         if self.is_repeated(&name) {
-            let mut at = 0;
-            self.lines.retain(|line| {
-                at += 1;
-                at == place + 1 || line.name != name
-            });
-        }
-        if let Some(number) = name.number() {
-            self.repeated.remove(number);
+            self.clear(&name, place + 1);
         }
         let value = self.write(value.as_bytes());
         if let Some(line) = self.lines.get_mut(place) {
@@ -189,28 +180,41 @@ impl Fields {
     pub fn remove(&mut self, name: &Name) {
         let Some(place) = self.place(name) else { return };
         if self.is_repeated(name) {
-            self.lines.retain(|line| line.name != *name);
-        } else {
-            self.lines.remove(place);
+            self.clear(name, place);
+        } else if let Some(line) = self.lines.get_mut(place) {
+            line.name = None;
         }
         if let Some(number) = name.number() {
-            self.present.remove(number);
+            self.firsts.forget(number);
+        }
+    }
+
+    /// Removes a field's values from a place on.
+    fn clear(&mut self, name: &Name, place: usize) {
+        let lines = self.lines.iter_mut().skip(place);
+        lines.filter(|line| line.is(name)).for_each(|line| line.name = None);
+        if let Some(number) = name.number() {
             self.repeated.remove(number);
         }
     }
 
+    /// Where a field comes first.
     fn place(&self, name: &Name) -> Option<usize> {
-        match name.number() {
-            Some(number) if !self.present.contains(number) => None,
-            _ => self.lines.iter().position(|line| line.name == *name),
-        }
+        let first = match name.number().map(|number| self.firsts.of(number)) {
+            Some(First::Nowhere) => return None,
+            Some(First::At(place)) => return Some(place),
+            Some(First::Far) => FAR,
+            None => 0,
+        };
+        let place = self.lines.get(first..)?.iter().position(|line| line.is(name))?;
+        Some(first + place)
     }
 
     /// Whether a field comes more than once.
     pub fn is_repeated(&self, name: &Name) -> bool {
         match name.number() {
             Some(number) => self.repeated.contains(number),
-            None => self.lines.iter().filter(|line| line.name == *name).nth(1).is_some(),
+            None => self.lines.iter().filter(|line| line.is(name)).nth(1).is_some(),
         }
     }
 
@@ -250,16 +254,65 @@ impl Eq for Fields {}
 
 impl From<&Fields> for HeaderMap {
     fn from(fields: &Fields) -> Self {
-        let mut map = Self::with_capacity(fields.len() + 2);
+        let mut map = Self::with_capacity(fields.lines.len() + 2);
         for line in &fields.lines {
             // What was read or written as a field is one for `http` too.
+            let name = line.name.as_ref().and_then(Name::to_http);
             if let (Some(name), Ok(value)) =
-                (line.name.to_http(), HeaderValue::from_maybe_shared(fields.bytes(line)))
+                (name, HeaderValue::from_maybe_shared(fields.bytes(line)))
             {
                 map.append(name, value);
             }
         }
         map
+    }
+}
+
+/// Where each known name comes first, by its number: nowhere, at the place before this one, or
+/// at [`FAR`] or behind it.
+#[derive(Clone, Debug)]
+struct Firsts([u8; KNOWN.len()]);
+
+/// Where a field comes first.
+enum First {
+    Nowhere,
+    At(usize),
+    Far,
+}
+
+/// Places from here on are not kept.
+const FAR: usize = 254;
+
+impl Firsts {
+    fn of(&self, number: usize) -> First {
+        match self.0.get(number).map(|&first| usize::from(first)) {
+            None | Some(0) => First::Nowhere,
+            Some(first) if first > FAR => First::Far,
+            Some(first) => First::At(first - 1),
+        }
+    }
+
+    /// Keeps the place of a name, unless it came before; returns whether it did not.
+    fn note(&mut self, number: usize, place: usize) -> bool {
+        match self.0.get_mut(number) {
+            Some(first) if *first == 0 => {
+                *first = u8::try_from(place + 1).unwrap_or(u8::MAX);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn forget(&mut self, number: usize) {
+        if let Some(first) = self.0.get_mut(number) {
+            *first = 0;
+        }
+    }
+}
+
+impl Default for Firsts {
+    fn default() -> Self {
+        Self([0; KNOWN.len()])
     }
 }
 
@@ -272,13 +325,10 @@ impl Numbers {
         self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
-    /// Returns whether it is new.
-    fn insert(&mut self, number: usize) -> bool {
-        let is_new = !self.contains(number);
+    fn insert(&mut self, number: usize) {
         if let Some(word) = self.0.get_mut(number / 64) {
             *word |= 1 << (number % 64);
         }
-        is_new
     }
 
     fn remove(&mut self, number: usize) {
@@ -292,6 +342,7 @@ impl Numbers {
 mod tests {
     use super::*;
     use http::Request;
+    use proptest::prelude::*;
 
     fn fields(lines: &[(&str, &'static str)]) -> Fields {
         let mut fields = Fields::new();
@@ -341,6 +392,64 @@ mod tests {
             assert!(!fields.contains(&name) && !fields.is_exactly(&name, &value), "{name}");
             fields.append(name.clone(), &value);
             assert!(fields.is_exactly(&name, &value), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_field_is_found_however_many_are_before_it() {
+        let mut fields = Fields::new();
+        for _ in 0..300 {
+            fields.append(Name::read(b"x-own").unwrap(), &Value::from_static("a"));
+        }
+        let before = fields.clone();
+        fields.append(names::HOST, &Value::from_static("b"));
+        assert_eq!(fields.get(&names::HOST).unwrap(), b"b");
+        fields.insert(names::HOST, &Value::from_static("c"));
+        assert_eq!(fields.get_all(&names::HOST).collect::<Vec<_>>(), [b"c"]);
+        fields.remove(&names::HOST);
+        assert_eq!((fields.get(&names::HOST), fields == before), (None, true));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_list(steps: Vec<(u8, u8, u8)>) {
+            let all = ["host", "cookie", "x-own", "x-other"];
+            let (mut fields, mut list) = (Fields::new(), Vec::<(&str, String)>::new());
+            for (step, which, value) in steps {
+                let text = all[usize::from(which % 4)];
+                let name = Name::read(text.as_bytes()).unwrap();
+                let value = Value::read(value.to_string()).unwrap();
+                let own = String::from_utf8(value.as_bytes().to_vec()).unwrap();
+                match step % 4 {
+                    0 | 1 => {
+                        fields.append(name, &value);
+                        list.push((text, own));
+                    }
+                    2 => {
+                        fields.insert(name, &value);
+                        let first = list.iter().position(|line| line.0 == text);
+                        match first {
+                            Some(first) => list[first].1 = own,
+                            None => list.push((text, own)),
+                        }
+                        let mut nth = 0;
+                        list.retain(|line| line.0 != text || { nth += 1; nth == 1 });
+                    }
+                    _ => {
+                        fields.remove(&name);
+                        list.retain(|line| line.0 != text);
+                    }
+                }
+                let wanted: Vec<_> = list.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                prop_assert_eq!(texts(&fields), wanted);
+                for text in all {
+                    let name = Name::read(text.as_bytes()).unwrap();
+                    let own: Vec<_> = list.iter().filter(|line| line.0 == text).map(|line| line.1.as_bytes()).collect();
+                    prop_assert_eq!(fields.get_all(&name).collect::<Vec<_>>(), own.clone());
+                    prop_assert_eq!(fields.get(&name), own.first().copied());
+                    prop_assert_eq!(fields.is_repeated(&name), own.len() > 1);
+                }
+            }
         }
     }
 

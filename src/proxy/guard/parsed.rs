@@ -27,7 +27,7 @@ pub fn check_parsed(request: &Head, limits: &Limits) -> Result<(), Refusal> {
     if request.fields.iter().any(|entry| field(entry) > limits.field_bytes) {
         return Err(Refusal::FieldTooLong);
     }
-    if request.fields.len() > limits.header_count {
+    if request.fields.iter().count() > limits.header_count {
         return Err(Refusal::TooManyFields);
     }
     let fields: usize = request.fields.iter().map(|entry| field(entry) + 2).sum();
