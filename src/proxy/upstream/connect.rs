@@ -4,16 +4,19 @@
 //! Must not know: HTTP.
 
 use std::fmt;
+use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::socket::Socket;
 
@@ -90,6 +93,7 @@ pub(super) struct Connection {
     pub stream: Socket,
     /// What was read and is not part of the present answer yet. Its memory stays with the connection.
     pub buffer: BytesMut,
+    alarm: Option<Pin<Box<Sleep>>>,
     _open: Counted,
 }
 
@@ -107,7 +111,27 @@ impl Connection {
     /// Wraps a fresh stream, and counts it.
     pub(super) fn new(stream: Socket, open: &Arc<AtomicU64>) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
-        Self { stream, buffer: BytesMut::new(), _open: Counted(Arc::clone(open)) }
+        Self { stream, buffer: BytesMut::new(), alarm: None, _open: Counted(Arc::clone(open)) }
+    }
+}
+
+impl Connection {
+    /// Ready when it is later than `until`.
+    ///
+    /// The alarm stays set for the next exchange, which moves it when it fires too early: to set one
+    /// for each would cost more than the rest of what waiting costs.
+    pub(super) fn poll_alarm(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if alarm.deadline() > until {
+            alarm.as_mut().reset(until);
+        }
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            if Instant::now() >= until {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(until);
+        }
     }
 }
 
@@ -182,7 +206,6 @@ mod tests {
     use std::pin::pin;
 
     use super::*;
-    use std::task::Poll;
 
     #[tokio::test]
     async fn a_restart_between_the_handshake_and_accept_is_not_seen() {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::Error;
 use super::connect::Connection;
@@ -41,8 +41,6 @@ pub(super) struct Exchange {
     connection: Connection,
     method: Method,
     sending: Sending,
-    /// Set when it is first waited for; moved on lazily, when it fires too early.
-    alarm: Option<Pin<Box<Sleep>>>,
     /// Whoever is waited for owes something since then.
     since: Instant,
     /// Whether the client is waited for, and not the application.
@@ -99,7 +97,6 @@ impl Exchange {
             connection,
             method,
             sending,
-            alarm: None,
             since: begun,
             awaits_client: false,
             is_broken: false,
@@ -193,18 +190,7 @@ impl Exchange {
 
     /// Ready when `allowed` has passed since the application last moved.
     fn poll_alarm(&mut self, allowed: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let until = self.since + allowed;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        if alarm.deadline() > until {
-            alarm.as_mut().reset(until);
-        }
-        loop {
-            ready!(alarm.as_mut().poll(cx));
-            if Instant::now() >= until {
-                return Poll::Ready(());
-            }
-            alarm.as_mut().reset(until);
-        }
+        self.connection.poll_alarm(self.since + allowed, cx)
     }
 
     /// Reads up to `wanted` bytes into the buffer, or more where it has room; 0 is the end.
