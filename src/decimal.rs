@@ -18,11 +18,24 @@ pub(crate) fn digits(out: &mut Vec<u8>, value: u64) {
 pub(crate) fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
+            let (mut text, mut length) = ([0; 16], 0);
+            let mut put = |byte| {
+                if let Some(place) = text.get_mut(length) {
+                    *place = byte;
+                    length += 1;
+                }
+            };
             for octet in address.octets() {
-                digits(out, octet.into());
-                out.push(b'.');
+                if octet >= 100 {
+                    put(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    put(b'0' + octet / 10 % 10);
+                }
+                put(b'0' + octet % 10);
+                put(b'.');
             }
-            out.pop();
+            out.extend_from_slice(text.get(..length.saturating_sub(1)).unwrap_or_default());
         }
         // Writing to a buffer in memory cannot fail.
         IpAddr::V6(address) => write!(out, "{address}").unwrap_or_default(),

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::proxy::guard::decimal;
+
 /// One entry of a forwarded chain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hop {
@@ -17,10 +19,17 @@ pub enum Hop {
 impl Hop {
     /// Reads one entry: `v4`, `v4:port`, `v6`, `[v6]`, `[v6]:port`, each with white space around.
     pub fn parse(text: &[u8]) -> Self {
-        std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| parse(text.trim_ascii()))
-            .unwrap_or(Self::Junk)
+        let text = text.trim_ascii();
+        // What nearly every entry is takes the library ten times as long.
+        if let Some((address, rest)) = v4(text) {
+            return match rest {
+                [] => Self::Address(address.into(), None),
+                [b':', port @ ..] => port_of(port)
+                    .map_or(Self::Junk, |port| Self::Address(address.into(), Some(port))),
+                _ => Self::Junk,
+            };
+        }
+        std::str::from_utf8(text).ok().and_then(parse_v6_entry).unwrap_or(Self::Junk)
     }
 
     /// The address, if the entry was one.
@@ -32,24 +41,46 @@ impl Hop {
     }
 }
 
-fn parse(text: &str) -> Option<Hop> {
+/// Reads an IPv4 address at the start of a text as the standard library does; returns what follows.
+fn v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
+    let (mut octets, mut rest) = ([0; 4], text);
+    for (place, octet) in octets.iter_mut().enumerate() {
+        if place > 0 {
+            rest = rest.strip_prefix(b".")?;
+        }
+        let mut number = 0_u16;
+        let mut digits = 0;
+        while let [digit @ b'0'..=b'9', after @ ..] = rest {
+            // A number that begins with 0 is octal to some.
+            if digits > 0 && number == 0 {
+                return None;
+            }
+            number = number * 10 + u16::from(digit - b'0');
+            digits += 1;
+            if number > 255 {
+                return None;
+            }
+            rest = after;
+        }
+        if digits == 0 {
+            return None;
+        }
+        *octet = u8::try_from(number).ok()?;
+    }
+    Some((octets.into(), rest))
+}
+
+fn parse_v6_entry(text: &str) -> Option<Hop> {
     if let Some(inner) = text.strip_prefix('[') {
         let (address, rest) = inner.split_once(']')?;
         let port = match rest.strip_prefix(':') {
-            Some(port) => Some(parse_port(port)?),
+            Some(port) => Some(port_of(port.as_bytes())?),
             None if rest.is_empty() => None,
             None => return None,
         };
         return Some(Hop::Address(unmapped(parse_v6(address)?), port));
     }
-    match text.bytes().filter(|&byte| byte == b':').count() {
-        0 => Some(Hop::Address(text.parse::<Ipv4Addr>().ok()?.into(), None)),
-        1 => {
-            let (address, port) = text.split_once(':')?;
-            Some(Hop::Address(address.parse::<Ipv4Addr>().ok()?.into(), Some(parse_port(port)?)))
-        }
-        _ => Some(Hop::Address(unmapped(parse_v6(text)?), None)),
-    }
+    Some(Hop::Address(unmapped(parse_v6(text)?), None))
 }
 
 /// A zone (`%eth0`) means nothing on another machine, and PostgreSQL's `inet` refuses it.
@@ -58,9 +89,8 @@ fn parse_v6(text: &str) -> Option<Ipv6Addr> {
     if zone.is_empty() { None } else { address.parse().ok() }
 }
 
-fn parse_port(text: &str) -> Option<u16> {
-    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_plain { text.parse().ok() } else { None }
+fn port_of(text: &[u8]) -> Option<u16> {
+    decimal(text).and_then(|port| u16::try_from(port).ok())
 }
 
 /// IPv4-mapped IPv6 as IPv4: access lists and `inet` treat the two as different addresses.
@@ -165,6 +195,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_ipv4_address_is_what_the_standard_library_takes_for_one(
+            text in "([0-9]{1,4}[.:]){2,4}[0-9]{0,4}|[0-9.]{0,16}|((25[0-9]|1[0-9]{2}|[0-9])[.]){3}[0-9]{1,3}",
+        ) {
+            let own = v4(text.as_bytes()).filter(|(_, rest)| rest.is_empty());
+            prop_assert_eq!(own.map(|(address, _)| address), text.parse().ok());
+        }
+
         #[test]
         fn a_port_never_changes_the_address(ip: IpAddr, port: u16) {
             let with_port = SocketAddr::new(ip, port).to_string();
