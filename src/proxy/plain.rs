@@ -27,6 +27,8 @@ pub struct Plain<C = usize> {
     pub head: Head,
     /// Its content, or how many bytes of it there are, up to [`CONTENT_LIMIT`].
     pub content: C,
+    /// Whether its client asks for no other answer on this connection.
+    pub is_last: bool,
 }
 
 /// Which fields are read.
@@ -56,9 +58,10 @@ pub fn is_plain(section: &[u8], limits: Limits) -> bool {
 /// Reads a whole header section; nothing if it is not plain.
 pub fn read(section: &Bytes, limits: Limits, wanted: Wanted) -> Option<Plain> {
     let mut fields = Fields::over(section.clone(), if wanted == Wanted::All { ROOM } else { FEW });
-    let mut is_usual = true;
+    let (mut is_usual, mut is_last) = (true, false);
     let sound = Framing::judge(limits, section, |field| {
         is_usual &= !is_unusual(&field);
+        is_last |= field.known == Some(CONNECTION) && !is_keep_alive(field.value);
         if wanted == Wanted::OfAsset && Bearing::of(&field) == Bearing::None {
             return;
         }
@@ -71,7 +74,8 @@ pub fn read(section: &Bytes, limits: Limits, wanted: Wanted) -> Option<Plain> {
     let content = length(&sound)?;
     let method = Method::from_bytes(sound.line.method).ok()?;
     let uri = Uri::from_maybe_shared(section.slice_ref(sound.line.target)).ok()?;
-    Some(Plain { head: Head { method, uri, version: Version::HTTP_11, fields }, content })
+    let head = Head { method, uri, version: Version::HTTP_11, fields };
+    Some(Plain { head, content, is_last })
 }
 
 impl Gateway {
@@ -105,11 +109,17 @@ fn length(sound: &Sound<'_>) -> Option<usize> {
 
 const CONNECTION: Known = Known::of("connection");
 
-/// Whether a field makes a request unusual. To keep the connection is what HTTP/1.1 does in any case.
+/// Whether a field makes a request unusual. To keep the connection, or to end it behind the answer, is
+/// what all do.
 fn is_unusual(field: &Field<'_>) -> bool {
-    let is_keep_alive =
-        field.known == Some(CONNECTION) && field.value.eq_ignore_ascii_case(b"keep-alive");
-    Bearing::of(field) == Bearing::Connection && !is_keep_alive
+    let is_simple = field.known == Some(CONNECTION)
+        && (is_keep_alive(field.value) || field.value.eq_ignore_ascii_case(b"close"));
+    Bearing::of(field) == Bearing::Connection && !is_simple
+}
+
+/// Whether a Connection field says what HTTP/1.1 does in any case.
+fn is_keep_alive(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"keep-alive")
 }
 
 /// What a field may change about the answer to a request for an asset, or about its log line.
@@ -245,13 +255,24 @@ mod tests {
     }
 
     #[test]
+    fn a_request_may_be_the_last_one() {
+        for (value, expected) in [("keep-alive", false), ("close", true), ("Close", true)] {
+            let lines = format!("GET /a HTTP/1.1\nHost: a\nConnection: {value}");
+            for wanted in [Wanted::All, Wanted::OfAsset] {
+                let plain = read(&section_of(&lines), LIMITS, wanted).unwrap();
+                assert_eq!(plain.is_last, expected, "{value}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_unusual_is_not_plain() {
         for lines in [
             "GET /a HTTP/1.0\nHost: a",
             "GET http://a/ HTTP/1.1\nHost: a",
             "OPTIONS * HTTP/1.1\nHost: a",
             "CONNECT a:1 HTTP/1.1\nHost: a:1",
-            "GET /a HTTP/1.1\nHost: a\nConnection: close",
+            "GET /a HTTP/1.1\nHost: a\nConnection: close, x-own",
             "GET /a HTTP/1.1\nHost: a\nConnection: keep-alive, upgrade\nUpgrade: h2c",
             "GET /a HTTP/1.1\nHost: a\nUpgrade: websocket",
             "GET /a HTTP/1.1\nHost: a\nTransfer-Encoding: chunked",

@@ -24,7 +24,8 @@ impl Gateway {
     pub fn shorten(&self, section: &Bytes, client: &Client) -> Option<Short> {
         let file = self.file_in_memory(section)?;
         let limits = client.settings.limits;
-        let Plain { head, content: 0 } = plain::read(section, limits, Wanted::OfAsset)? else {
+        let Plain { head, content: 0, is_last } = plain::read(section, limits, Wanted::OfAsset)?
+        else {
             return None;
         };
         let seen = self.normaliser.see(&head, client.peer).ok()?;
@@ -35,7 +36,7 @@ impl Gateway {
         record.is_asset = true;
         record.status = answer.status.as_u16();
         record.coding = answer.coding;
-        Some(Short { answer, record })
+        Some(Short { answer, record, is_last })
     }
 
     /// The file in memory that the request line asks for.
@@ -63,6 +64,8 @@ pub struct Short {
     pub answer: AtOnce,
     /// The log line so far.
     pub record: Box<Record>,
+    /// Whether its client asks for no other answer on this connection.
+    pub is_last: bool,
 }
 
 /// The target of a GET or HEAD in origin form.

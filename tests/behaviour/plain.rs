@@ -71,8 +71,9 @@ const PATHS: [&str; 10] = [
 /// With nothing a request is plain; what concerns trailers is not, and ends at forebay.
 const WAYS: [&str; 2] = ["", "TE: trailers\r\n"];
 
-/// Sends every request on one connection, as long as that lasts; with what every request says.
-fn exchange_all(says: &str) -> (Vec<String>, Vec<String>) {
+/// Sends every request, as long as that lasts on one connection; with what every request says, also
+/// about the connection.
+fn exchange_all(says: &str, connection: &str) -> (Vec<String>, Vec<String>) {
     let application = Application::playing(play);
     let forebay = Forebay::before(&application);
     let mut wire = forebay.connect();
@@ -90,12 +91,15 @@ fn exchange_all(says: &str) -> (Vec<String>, Vec<String>) {
             };
             wire.send(format!(
                 "{line} {path} HTTP/1.1\r\nHost: www.example.com\r\nX-Own: \t a \r\n{says}\
-                 Cookie: a=b\r\nX-Empty:\r\n{length}Connection: keep-alive\r\n\r\n{content}"
+                 Cookie: a=b\r\nX-Empty:\r\n{length}Connection: {connection}\r\n\r\n{content}"
             ));
             let answer = if is_head { wire.head() } else { wire.answer() };
             let is_whole = is_head || answer.is_whole;
             answers.push(format!("{line} {path}: {:?} {is_whole}", described(answer)));
-            if !is_whole {
+            if connection == "close" && is_whole {
+                assert_eq!(wire.rest(), (Vec::new(), End::Closed), "{line} {path}");
+            }
+            if !is_whole || connection == "close" {
                 wire = forebay.connect();
             }
         }
@@ -105,12 +109,15 @@ fn exchange_all(says: &str) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn neither_the_client_nor_the_application_can_tell() {
-    let [(plain, heard_plain), (parsed, heard_parsed)] = WAYS.map(exchange_all);
-    for (plain, parsed) in plain.iter().zip(&parsed) {
-        assert_eq!(plain, parsed);
+    for connection in ["keep-alive", "close"] {
+        let [(plain, heard_plain), (parsed, heard_parsed)] =
+            WAYS.map(|says| exchange_all(says, connection));
+        for (plain, parsed) in plain.iter().zip(&parsed) {
+            assert_eq!(plain, parsed, "{connection}");
+        }
+        assert_eq!(plain.len(), parsed.len());
+        assert_eq!(heard_plain, heard_parsed, "{connection}");
     }
-    assert_eq!(plain.len(), parsed.len());
-    assert_eq!(heard_plain, heard_parsed);
 }
 
 #[test]

@@ -105,8 +105,9 @@ impl<S: Socket> Line<S> {
     ) -> bool {
         let (mut head, mut body) = answer.apart();
         let framing = Framing::of(&mut head, &body, is_head);
-        let is_last =
-            head.get(&names::CONNECTION) == Some(b"close") || gateway.readiness.is_draining();
+        let is_last = self.is_last
+            || head.get(&names::CONNECTION) == Some(b"close")
+            || gateway.readiness.is_draining();
         let mut text = BytesMut::with_capacity(1024);
         write_head(&mut text, &head, framing, is_last, &mut self.date);
         drop(head);
@@ -208,7 +209,8 @@ impl<S: Socket> Line<S> {
         client: &Client,
         gateway: &Gateway,
     ) -> bool {
-        let Short { answer, record } = short;
+        let Short { answer, record, is_last } = short;
+        self.is_last |= is_last;
         let ending = Ending::begin(record, gateway.reporter.clone(), Arc::clone(&client.vital));
         let length = answer.content.size();
         let line: &[u8] = match answer.status {
@@ -219,7 +221,7 @@ impl<S: Socket> Line<S> {
         text.put_slice(line);
         text.put_slice(&answer.lines);
         text.put_slice(self.date.line());
-        let is_last = gateway.readiness.is_draining();
+        let is_last = self.is_last || gateway.readiness.is_draining();
         if is_last {
             text.put_slice(CLOSE);
         }
@@ -405,7 +407,7 @@ mod tests {
         let answer = answer.body(Body::new(content, ending)).unwrap();
         let (mut head, mut body) = Answer::from(answer).apart();
         let (stream, mut other) = tokio::io::duplex(64 * 1024);
-        let mut line = Line { stream, held: BytesMut::new(), date: Date::default() };
+        let mut line = Line::new(stream, BytesMut::new());
         let framing = Framing::of(&mut head, &body, is_head);
         let mut text = BytesMut::new();
         write_head(&mut text, &head, framing, false, &mut line.date);

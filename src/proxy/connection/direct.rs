@@ -37,6 +37,8 @@ pub(super) struct Line<S> {
     /// What was read and does not belong to the present request.
     pub(super) held: BytesMut,
     pub(super) date: Date,
+    /// Whether the client has asked for no other answer on this connection.
+    pub(super) is_last: bool,
 }
 
 /// What is read at once: a header section of a browser with all that the front end adds has 2 KiB.
@@ -60,7 +62,7 @@ pub(super) async fn serve<S: Socket>(
 ) -> Turn<S> {
     let mut alarm = pin!(sleep_until(Instant::now() + PARK_AFTER));
     let mut draining = pin!(gateway.readiness.draining());
-    let mut line = Line { stream, held, date: Date::default() };
+    let mut line = Line::new(stream, held);
     if !line.held.is_empty() {
         // The connection was woken by the first bytes of something.
         line.read_now(BUFFER).await;
@@ -91,6 +93,11 @@ pub(super) async fn serve<S: Socket>(
         } else {
             return Turn::Parser(line.stream, joined(&section, line.held), true);
         };
+        if !may_go_on && line.is_last && line.held.is_empty() {
+            // It sends nothing that could destroy the answer on its way; it may have gone already.
+            drop(line.stream.shutdown().await);
+            return Turn::Closed;
+        }
         if !may_go_on {
             say_goodbye(line.stream, b"").await;
             return Turn::Closed;
@@ -99,6 +106,11 @@ pub(super) async fn serve<S: Socket>(
 }
 
 impl<S: Socket> Line<S> {
+    /// A connection of which this much has been read.
+    pub(super) fn new(stream: S, held: BytesMut) -> Self {
+        Self { stream, held, date: Date::default(), is_last: false }
+    }
+
     /// Reads what comes between two requests. While nothing comes, no room is held for it.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.held.capacity() < ENOUGH {
@@ -114,7 +126,7 @@ impl<S: Socket> Line<S> {
 
     /// Reads a request, if it is plain and its content has come with it.
     async fn request(&mut self, section: &Bytes, client: &Client) -> Option<Plain<Bytes>> {
-        let Plain { head, content: length } =
+        let Plain { head, content: length, is_last } =
             plain::read(section, client.settings.limits, Wanted::All)?;
         while self.held.len() < length {
             let missing = length - self.held.len();
@@ -122,12 +134,13 @@ impl<S: Socket> Line<S> {
                 return None;
             }
         }
-        Some(Plain { head, content: self.held.split_to(length).freeze() })
+        Some(Plain { head, content: self.held.split_to(length).freeze(), is_last })
     }
 
     /// Answers a request; returns whether another may follow.
     async fn answer(&mut self, request: Plain<Bytes>, client: &Client, gateway: &Gateway) -> bool {
-        let Plain { mut head, content } = request;
+        let Plain { mut head, content, is_last } = request;
+        self.is_last |= is_last;
         let is_head = head.method == Method::HEAD;
         let ending = gateway.begin(&head, client);
         // Its place is here: it is large, and would be moved otherwise.
