@@ -18,7 +18,7 @@ pub struct Answer<C> {
     /// The content.
     pub content: C,
     /// The fields as the application sent them; they count as long as there are no others.
-    read: Fields,
+    read: Option<Fields>,
     /// The fields as forebay made or changed them.
     made: Option<Box<HeaderMap>>,
 }
@@ -26,19 +26,20 @@ pub struct Answer<C> {
 impl<C> Answer<C> {
     /// An answer that was read.
     pub fn read(status: StatusCode, fields: Fields, content: C) -> Self {
-        Self { status, content, read: fields, made: None }
+        Self { status, content, read: Some(fields), made: None }
     }
 
     /// The fields, to be changed.
     pub fn fields(&mut self) -> &mut HeaderMap {
-        self.made.get_or_insert_with(|| Box::new(HeaderMap::from(&self.read)))
+        let read = || self.read.as_ref().map(HeaderMap::from).unwrap_or_default();
+        self.made.get_or_insert_with(|| Box::new(read()))
     }
 
     /// The first value of a field.
     pub fn get(&self, name: &Name) -> Option<&[u8]> {
         match &self.made {
             Some(fields) => fields.get(name.as_str()).map(|value| value.as_bytes()),
-            None => self.read.get(name),
+            None => self.read.as_ref()?.get(name),
         }
     }
 
@@ -46,7 +47,7 @@ impl<C> Answer<C> {
     pub fn is_repeated(&self, name: &Name) -> bool {
         match &self.made {
             Some(fields) => fields.get_all(name.as_str()).iter().nth(1).is_some(),
-            None => self.read.is_repeated(name),
+            None => self.read.as_ref().is_some_and(|fields| fields.is_repeated(name)),
         }
     }
 
@@ -56,7 +57,10 @@ impl<C> Answer<C> {
             Some(fields) => {
                 fields.iter().for_each(|(name, value)| write(name.as_str(), value.as_bytes()));
             }
-            None => self.read.iter().for_each(|(name, value)| write(name.as_str(), value)),
+            None => {
+                let lines = self.read.iter().flat_map(Fields::iter);
+                lines.for_each(|(name, value)| write(name.as_str(), value));
+            }
         }
     }
 
@@ -82,7 +86,7 @@ impl<C> From<Response<C>> for Answer<C> {
     fn from(response: Response<C>) -> Self {
         let (parts, content) = response.into_parts();
         let made = Some(Box::new(parts.headers));
-        Self { status: parts.status, content, read: Fields::new(), made }
+        Self { status: parts.status, content, read: None, made }
     }
 }
 

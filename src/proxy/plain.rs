@@ -40,11 +40,17 @@ pub enum Wanted {
     OfAsset,
 }
 
-/// The length of the header section at the start of `bytes`, if it has come to its end.
+/// The length of the header section at the start of `bytes`, if it has come to its end. Where several
+/// requests without content have come together, that of all of them, which is not plain.
 pub fn section(bytes: &[u8]) -> Option<usize> {
+    const END: &[u8] = b"\r\n\r\n";
     /// Preparing the search takes longer than it does.
-    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
-    END.find(bytes).map(|place| place + END.needle().len())
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(END));
+    // As a rule this is all that has come.
+    if bytes.ends_with(END) {
+        return Some(bytes.len());
+    }
+    FINDER.find(bytes).map(|place| place + END.len())
 }
 
 /// Whether a whole header section is plain: of HTTP/1.1, its target a path, and without a field about
@@ -304,6 +310,7 @@ mod tests {
     #[test]
     fn a_section_ends_at_its_empty_line() {
         assert_eq!(section(b"GET / HTTP/1.1\r\n\r\nabc"), Some(18));
+        assert_eq!(section(b"GET / HTTP/1.1\r\n\r\n"), Some(18));
         assert_eq!(section(b"GET / HTTP/1.1\r\nHost: a\r\n"), None);
     }
 }

@@ -52,8 +52,13 @@ impl From<Parts> for Head {
 }
 
 /// Fields in the order in which they came; those that hyper has read are together by name.
+///
+/// In a box, since they are handed on with every step of an answer.
 #[derive(Clone, Debug, Default)]
-pub struct Fields {
+pub struct Fields(Box<List>);
+
+#[derive(Clone, Debug, Default)]
+struct List {
     /// What was read. Most values are parts of it.
     text: Bytes,
     /// The values that were written since, one behind the other.
@@ -87,28 +92,28 @@ impl Fields {
 
     /// Without a field, with room for so many whose values are parts of `text`.
     pub(in crate::proxy) fn over(text: Bytes, count: usize) -> Self {
-        Self { text, lines: Vec::with_capacity(count), ..Self::default() }
+        Self(Box::new(List { text, lines: Vec::with_capacity(count), ..List::default() }))
     }
 
     /// Sets the text of which all values are parts.
     pub(in crate::proxy) fn set_text(&mut self, text: Bytes) {
-        self.text = text;
+        self.0.text = text;
     }
 
     /// All of them, in their order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Name, &[u8])> {
-        self.lines.iter().filter_map(|line| Some((line.name.as_ref()?, self.value(line))))
+        self.0.lines.iter().filter_map(|line| Some((line.name.as_ref()?, self.value(line))))
     }
 
     /// The first value of a field.
     pub fn get(&self, name: &Name) -> Option<&[u8]> {
-        let line = self.lines.get(self.place(name)?)?;
+        let line = self.0.lines.get(self.place(name)?)?;
         Some(self.value(line))
     }
 
     /// The first value of a field, to be kept.
     pub fn keep(&self, name: &Name) -> Option<Value> {
-        let line = self.lines.get(self.place(name)?)?;
+        let line = self.0.lines.get(self.place(name)?)?;
         Some(Value::judged(self.bytes(line)))
     }
 
@@ -118,8 +123,8 @@ impl Fields {
         name: &Name,
     ) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a> {
         let lines = match self.place(name) {
-            Some(place) if self.is_repeated(name) => self.lines.get(place..),
-            Some(place) => self.lines.get(place..=place),
+            Some(place) if self.is_repeated(name) => self.0.lines.get(place..),
+            Some(place) => self.0.lines.get(place..=place),
             None => None,
         };
         let (lines, name) = (lines.unwrap_or_default(), name.clone());
@@ -149,7 +154,7 @@ impl Fields {
 
     /// Adds a field whose value is a part of the text that was read.
     pub(in crate::proxy) fn append_part(&mut self, name: Name, part: &[u8]) {
-        let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        let start = (part.as_ptr() as usize).saturating_sub(self.0.text.as_ptr() as usize);
         let value = if part.is_empty() { 0..0 } else { start..start + part.len() };
         self.add(name, value);
     }
@@ -157,11 +162,11 @@ impl Fields {
     /// Adds a field whose value is at a place of the text that was read, or will be set.
     pub(in crate::proxy) fn add(&mut self, name: Name, value: Range<usize>) {
         if let Some(number) = name.number()
-            && !self.firsts.note(number, self.lines.len())
+            && !self.0.firsts.note(number, self.0.lines.len())
         {
-            self.repeated.insert(number);
+            self.0.repeated.insert(number);
         }
-        self.lines.push(Line { name: Some(name), value });
+        self.0.lines.push(Line { name: Some(name), value });
     }
 
     /// Gives a field one value, in the place of its first one.
@@ -171,7 +176,7 @@ impl Fields {
             self.clear(&name, place + 1);
         }
         let value = self.write(value.as_bytes());
-        if let Some(line) = self.lines.get_mut(place) {
+        if let Some(line) = self.0.lines.get_mut(place) {
             line.value = value;
         }
     }
@@ -181,65 +186,65 @@ impl Fields {
         let Some(place) = self.place(name) else { return };
         if self.is_repeated(name) {
             self.clear(name, place);
-        } else if let Some(line) = self.lines.get_mut(place) {
+        } else if let Some(line) = self.0.lines.get_mut(place) {
             line.name = None;
         }
         if let Some(number) = name.number() {
-            self.firsts.forget(number);
+            self.0.firsts.forget(number);
         }
     }
 
     /// Removes a field's values from a place on.
     fn clear(&mut self, name: &Name, place: usize) {
-        let lines = self.lines.iter_mut().skip(place);
+        let lines = self.0.lines.iter_mut().skip(place);
         lines.filter(|line| line.is(name)).for_each(|line| line.name = None);
         if let Some(number) = name.number() {
-            self.repeated.remove(number);
+            self.0.repeated.remove(number);
         }
     }
 
     /// Where a field comes first.
     fn place(&self, name: &Name) -> Option<usize> {
-        let first = match name.number().map(|number| self.firsts.of(number)) {
+        let first = match name.number().map(|number| self.0.firsts.of(number)) {
             Some(First::Nowhere) => return None,
             Some(First::At(place)) => return Some(place),
             Some(First::Far) => FAR,
             None => 0,
         };
-        let place = self.lines.get(first..)?.iter().position(|line| line.is(name))?;
+        let place = self.0.lines.get(first..)?.iter().position(|line| line.is(name))?;
         Some(first + place)
     }
 
     /// Whether a field comes more than once.
     pub fn is_repeated(&self, name: &Name) -> bool {
         match name.number() {
-            Some(number) => self.repeated.contains(number),
-            None => self.lines.iter().filter(|line| line.is(name)).nth(1).is_some(),
+            Some(number) => self.0.repeated.contains(number),
+            None => self.0.lines.iter().filter(|line| line.is(name)).nth(1).is_some(),
         }
     }
 
     fn value(&self, line: &Line) -> &[u8] {
         let Range { start, end } = line.value;
-        let read = self.text.len();
+        let read = self.0.text.len();
         let value = match start.checked_sub(read) {
-            Some(start) if end > start => self.written.get(start..end - read),
-            _ => self.text.get(start..end),
+            Some(start) if end > start => self.0.written.get(start..end - read),
+            _ => self.0.text.get(start..end),
         };
         value.unwrap_or_default()
     }
 
     fn bytes(&self, line: &Line) -> Bytes {
-        match self.text.get(line.value.clone()) {
+        match self.0.text.get(line.value.clone()) {
             Some([]) => Bytes::new(),
-            Some(_) => self.text.slice(line.value.clone()),
+            Some(_) => self.0.text.slice(line.value.clone()),
             None => Bytes::copy_from_slice(self.value(line)),
         }
     }
 
     /// Writes a value behind all others; returns its place.
     fn write(&mut self, value: &[u8]) -> Range<usize> {
-        let start = self.text.len() + self.written.len();
-        self.written.extend_from_slice(value);
+        let start = self.0.text.len() + self.0.written.len();
+        self.0.written.extend_from_slice(value);
         start..start + value.len()
     }
 }
@@ -254,8 +259,8 @@ impl Eq for Fields {}
 
 impl From<&Fields> for HeaderMap {
     fn from(fields: &Fields) -> Self {
-        let mut map = Self::with_capacity(fields.lines.len() + 2);
-        for line in &fields.lines {
+        let mut map = Self::with_capacity(fields.0.lines.len() + 2);
+        for line in &fields.0.lines {
             // What was read or written as a field is one for `http` too.
             let name = line.name.as_ref().and_then(Name::to_http);
             if let (Some(name), Ok(value)) =
