@@ -38,6 +38,7 @@ pub mod answer;
 pub mod body;
 pub mod spool;
 pub mod plain;
+pub mod room;
 pub mod shortcut;
 mod witness;
 

@@ -3,7 +3,6 @@
 //! Owns: reading them from the socket, when a connection needs the parser or has ended.
 //! Must not know: which requests are plain, what is answered, how an answer is written.
 
-use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -20,6 +19,7 @@ use crate::proxy::Gateway;
 use crate::proxy::guard::PARK_AFTER;
 use crate::proxy::intake::Arriving;
 use crate::proxy::plain::{self, Plain, Wanted};
+use crate::proxy::room::Room;
 
 /// How a stretch of plain requests ended.
 pub(super) enum Turn<S> {
@@ -48,9 +48,8 @@ const BUFFER: usize = 8 * 1024;
 const ENOUGH: usize = 2 * 1024;
 
 thread_local! {
-    /// What is left of the room that the last request of this thread was read into. Whoever reads next
-    /// takes it, so that a connection that waits for its next request holds none.
-    static STOCK: RefCell<BytesMut> = RefCell::default();
+    /// For requests.
+    static ROOM: Room = Room::default();
 }
 
 /// Serves a connection as long as its requests are plain.
@@ -113,15 +112,8 @@ impl<S: Socket> Line<S> {
 
     /// Reads what comes between two requests. While nothing comes, no room is held for it.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.held.capacity() < ENOUGH {
-            self.held = STOCK.take();
-        }
-        self.make_room(ENOUGH);
-        let read = pin!(self.stream.read_buf(&mut self.held)).poll(cx);
-        if read.is_pending() {
-            STOCK.set(std::mem::take(&mut self.held));
-        }
-        read
+        let Self { stream, held, .. } = self;
+        ROOM.with(|room| room.poll_read(stream, held, (ENOUGH, BUFFER), cx))
     }
 
     /// Reads a request, if it is plain and its content has come with it.

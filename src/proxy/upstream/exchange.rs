@@ -4,21 +4,22 @@
 //! Must not know: which connection is chosen, what happens after a failure.
 
 use std::fmt::Write as _;
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::Error;
 use super::connect::Connection;
 use super::head::{self, Head};
 use crate::proxy::intake::{self, Stream};
+use crate::proxy::room::Room;
 use crate::proxy::spool::{Full, Reader};
 use crate::socket::Socket;
 
@@ -79,8 +80,13 @@ pub(super) enum Source {
 /// Content up to this size travels in the same write as what is before it.
 const JOIN_LIMIT: usize = 16 * 1024;
 
-/// How much is read at once where nobody knows how much there is.
-pub(super) const SMALL_READ: usize = 8 * 1024;
+/// How much is read at once where nobody knows how much there is: most pages of most sites.
+pub(super) const SMALL_READ: usize = 16 * 1024;
+
+thread_local! {
+    /// For answers.
+    static ROOM: Room = Room::default();
+}
 
 impl Exchange {
     /// Puts a request on a connection, now; nothing is written yet.
@@ -199,8 +205,8 @@ impl Exchange {
         wanted: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        self.connection.buffer.reserve(wanted);
-        pin!(self.connection.stream.read_buf(&mut self.connection.buffer)).poll(cx)
+        let Connection { stream, buffer, .. } = &mut self.connection;
+        ROOM.with(|room| room.poll_read(stream, buffer, (wanted, wanted), cx))
     }
 
     /// What was read and not taken yet.
@@ -219,7 +225,8 @@ impl Exchange {
     }
 
     /// Gives back the connection, if all of the request has been sent.
-    pub(super) fn into_connection(self) -> Option<Connection> {
+    pub(super) fn into_connection(mut self) -> Option<Connection> {
+        ROOM.with(|room| room.give_back(&mut self.connection.buffer));
         let is_sent = !self.is_sending() && !self.is_broken;
         is_sent.then_some(self.connection)
     }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -148,12 +148,24 @@ impl Running {
         }
     }
 
-    /// Whether all that is left has been read from the connection already.
-    pub(super) fn is_buffered(&mut self) -> bool {
+    /// Whether all that is left can be read from the connection at once.
+    pub(super) fn is_there(&mut self) -> bool {
         let Some(work) = &mut self.work else { return true };
-        match work.remaining {
-            Remaining::Sized(left) => work.exchange.buffer().len() as u64 >= left,
-            Remaining::Everything | Remaining::Chunked(_) | Remaining::UntilClose => false,
+        let Remaining::Sized(left) = work.remaining else { return false };
+        let Some(left) = usize::try_from(left).ok().filter(|left| *left <= LARGE_READ) else {
+            return false;
+        };
+        // Whoever reads next is woken, and meets an end or a failure again.
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            let missing = left.saturating_sub(work.exchange.buffer().len());
+            if missing == 0 {
+                return true;
+            }
+            match work.exchange.poll_read(missing, &mut cx) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) | Poll::Pending => return false,
+            }
         }
     }
 
@@ -329,10 +341,8 @@ fn take_piece(remaining: &mut Remaining, buffer: &mut BytesMut) -> Result<Piece,
 /// How much to read at once for what remains.
 fn wanted(remaining: &Remaining) -> usize {
     match remaining {
-        Remaining::Sized(left) => {
-            usize::try_from(*left).unwrap_or(LARGE_READ).clamp(SMALL_READ, LARGE_READ)
-        }
-        Remaining::Everything | Remaining::Chunked(_) | Remaining::UntilClose => 2 * SMALL_READ,
+        Remaining::Sized(left) => usize::try_from(*left).unwrap_or(LARGE_READ).min(LARGE_READ),
+        Remaining::Everything | Remaining::Chunked(_) | Remaining::UntilClose => SMALL_READ,
     }
 }
 
