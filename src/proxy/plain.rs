@@ -40,21 +40,16 @@ pub enum Wanted {
     OfAsset,
 }
 
-/// The length of the header section at the start of `bytes`, if it has come to its end. Where several
-/// requests without content have come together, that of all of them, which is not plain.
+/// The length of the header section at the start of `bytes`, if it has come to its end.
 pub fn section(bytes: &[u8]) -> Option<usize> {
-    const END: &[u8] = b"\r\n\r\n";
     /// Preparing the search takes longer than it does.
-    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(END));
-    // As a rule this is all that has come.
-    if bytes.ends_with(END) {
-        return Some(bytes.len());
-    }
-    FINDER.find(bytes).map(|place| place + END.len())
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+    END.find(bytes).map(|place| place + END.needle().len())
 }
 
 /// Whether a whole header section is plain: of HTTP/1.1, its target a path, and without a field about
-/// its connection or about how its content comes; and not one that the guard would refuse.
+/// its connection, but for keeping or ending it, or about how its content comes; and not one that the
+/// guard would refuse.
 pub fn is_plain(section: &[u8], limits: Limits) -> bool {
     let mut is_usual = true;
     let sound = Framing::judge(limits, section, |field| is_usual &= !is_unusual(&field));

@@ -28,7 +28,11 @@ impl Room {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if held.is_empty() && held.capacity() < least {
-            *held = self.0.take();
+            // Its own room can be had again, where nobody uses what was read into it.
+            let mut room = self.0.borrow_mut();
+            if room.capacity() > held.capacity() {
+                *held = std::mem::take(&mut room);
+            }
         }
         if held.capacity() - held.len() < least {
             held.reserve(usual);
@@ -43,10 +47,16 @@ impl Room {
     /// Takes back the room of a connection that holds nothing.
     pub fn give_back(&self, held: &mut BytesMut) {
         if held.is_empty() && held.capacity() > 0 {
-            self.0.replace(std::mem::take(held));
+            let room = std::mem::take(held);
+            if room.capacity() <= MOST {
+                self.0.replace(room);
+            }
         }
     }
 }
+
+/// Larger room is not kept: what is read at once would be as large.
+const MOST: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -75,5 +85,7 @@ mod tests {
         held.clear();
         room.give_back(&mut held);
         assert_eq!(held.capacity(), 0);
+        room.give_back(&mut BytesMut::with_capacity(2 * MOST));
+        assert!(room.0.borrow().capacity() < MOST);
     }
 }

@@ -135,9 +135,14 @@ impl<S: Socket> Line<S> {
         self.is_last |= is_last;
         let is_head = head.method == Method::HEAD;
         let ending = gateway.begin(&head, client);
-        // Its place is here: it is large, and would be moved otherwise.
-        let work = pin!(gateway.handle(&mut head, Arriving::Here(content), client, ending));
-        match self.while_there(work).await {
+        let answer = {
+            // Its place is here: it is large, and would be moved otherwise.
+            let work = pin!(gateway.handle(&mut head, Arriving::Here(content), client, ending));
+            self.while_there(work).await
+        };
+        // An answer may take long to send.
+        drop(head);
+        match answer {
             Some(Ok(answer)) => self.send(answer, is_head, client, gateway).await,
             Some(Err(_)) | None => false,
         }

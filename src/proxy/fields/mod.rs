@@ -1,4 +1,4 @@
-//! The header section of a request, as every step reads and changes it.
+//! The header section of a request, as every step reads and changes it; and the fields of an answer.
 //!
 //! Owns: the fields in their order, finding and changing them.
 //! Must not know: what a field means, who wrote it.

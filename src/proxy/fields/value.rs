@@ -32,7 +32,7 @@ impl Value {
         if has_control(&bytes) { Err(HasControl) } else { Ok(Self(bytes)) }
     }
 
-    /// What the guard or `http` has judged, or forebay has written.
+    /// What the guard, `http` or, in an answer, `httparse` has judged, or forebay has written.
     pub(in crate::proxy) fn judged(bytes: Bytes) -> Self {
         Self(bytes)
     }

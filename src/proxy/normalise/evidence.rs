@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use http::{Method, Version};
 
 use super::rules::{NOBODY, Rule, Rules};
@@ -60,7 +61,8 @@ impl Evidence {
                 }
                 Rule::Scheme | Rule::Host => {}
                 Rule::OriginalHost => {
-                    evidence.original_host = request.fields.keep(name);
+                    // The nearest hop writes the last line.
+                    evidence.original_host = Some(Value::judged(Bytes::copy_from_slice(value)));
                     evidence.drop(name, "Host says it");
                 }
                 Rule::Connection => has_options |= evidence.read_connection(value),

@@ -234,6 +234,13 @@ fn application_gateways_host_is_the_visitors() {
     let (_, headers) = normal(gateway.clone(), passed);
     assert_eq!(field(&headers, "host"), ["www.example.com"]);
     assert_eq!(field(&headers, "x-forwarded-port"), ["443"], "a trusted edge set it");
+    let forged = format!("X-Original-Host: evil.example\n{passed}");
+    let (_, headers) = normal(gateway.clone(), &forged);
+    assert_eq!(
+        field(&headers, "host"),
+        ["www.example.com"],
+        "the nearest hop writes the last line"
+    );
     let direct = "Host: a.azurewebsites.net\nX-Forwarded-For: 203.0.113.7:1
         X-Original-Host: evil.example";
     assert_eq!(field(&normal(gateway, direct).1, "host"), ["a.azurewebsites.net"]);

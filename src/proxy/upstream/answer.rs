@@ -50,7 +50,7 @@ impl Body {
     pub(super) fn new(mut running: Running, stores: &Arc<Stores>) -> Self {
         let left = running.left();
         let mut end = None;
-        if running.is_there() {
+        if running.comes_at_once() {
             let piece = running.poll_piece(&mut Context::from_waker(Waker::noop()));
             match piece {
                 Poll::Ready(Ok(Piece::Data(bytes))) => {

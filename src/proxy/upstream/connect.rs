@@ -91,8 +91,11 @@ const AGAIN: Duration = Duration::from_millis(5);
 pub(super) struct Connection {
     /// The stream.
     pub stream: Socket,
-    /// What was read and is not part of the present answer yet. Its memory stays with the connection.
+    /// What was read and is not part of the present answer yet. While there is none, its memory is
+    /// everybody's (`room`), unless it has room of its own.
     pub buffer: BytesMut,
+    /// Whether it has room of its own: it has carried what is too large for the room of all.
+    pub has_room: bool,
     alarm: Option<Pin<Box<Sleep>>>,
     _open: Counted,
 }
@@ -111,7 +114,13 @@ impl Connection {
     /// Wraps a fresh stream, and counts it.
     pub(super) fn new(stream: Socket, open: &Arc<AtomicU64>) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
-        Self { stream, buffer: BytesMut::new(), alarm: None, _open: Counted(Arc::clone(open)) }
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            has_room: false,
+            alarm: None,
+            _open: Counted(Arc::clone(open)),
+        }
     }
 }
 

@@ -4,15 +4,15 @@
 //! Must not know: which connection is chosen, what happens after a failure.
 
 use std::fmt::Write as _;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
-use tokio::io::{AsyncWrite as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::Error;
@@ -89,7 +89,8 @@ thread_local! {
 }
 
 impl Exchange {
-    /// Puts a request on a connection, now; nothing is written yet.
+    /// Puts a request on a connection; nothing is written yet. It was begun at `begun`, which counts
+    /// until the first byte is written.
     pub(super) fn new(
         connection: Connection,
         method: Method,
@@ -205,7 +206,12 @@ impl Exchange {
         wanted: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let Connection { stream, buffer, .. } = &mut self.connection;
+        let Connection { stream, buffer, has_room, .. } = &mut self.connection;
+        *has_room |= wanted > SMALL_READ;
+        if *has_room {
+            buffer.reserve(wanted);
+            return pin!(stream.read_buf(buffer)).poll(cx);
+        }
         ROOM.with(|room| room.poll_read(stream, buffer, (wanted, wanted), cx))
     }
 
@@ -226,7 +232,9 @@ impl Exchange {
 
     /// Gives back the connection, if all of the request has been sent.
     pub(super) fn into_connection(mut self) -> Option<Connection> {
-        ROOM.with(|room| room.give_back(&mut self.connection.buffer));
+        if !self.connection.has_room {
+            ROOM.with(|room| room.give_back(&mut self.connection.buffer));
+        }
         let is_sent = !self.is_sending() && !self.is_broken;
         is_sent.then_some(self.connection)
     }

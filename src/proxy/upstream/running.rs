@@ -148,19 +148,22 @@ impl Running {
         }
     }
 
-    /// Whether all that is left can be read from the connection at once.
-    pub(super) fn is_there(&mut self) -> bool {
+    /// Reads what is there of a small rest; returns whether that is all of it. If not, the caller has to
+    /// read on before it waits: nobody is woken for what was not there.
+    pub(super) fn comes_at_once(&mut self) -> bool {
         let Some(work) = &mut self.work else { return true };
         let Remaining::Sized(left) = work.remaining else { return false };
-        let Some(left) = usize::try_from(left).ok().filter(|left| *left <= LARGE_READ) else {
-            return false;
-        };
-        // Whoever reads next is woken, and meets an end or a failure again.
+        let Ok(left) = usize::try_from(left) else { return false };
+        // Whoever reads on meets an end or a failure again.
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             let missing = left.saturating_sub(work.exchange.buffer().len());
             if missing == 0 {
                 return true;
+            }
+            // More goes faster in pieces: room for all of it would be new room each time.
+            if missing > SMALL_READ {
+                return false;
             }
             match work.exchange.poll_read(missing, &mut cx) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
