@@ -122,6 +122,28 @@ impl Process {
         !matches!(self.0.try_wait(), Ok(None))
     }
 
+    /// Asks it to end and waits until it has; fails where it does not end well.
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
+        self.ask_to_end();
+        match self.0.try_wait().tried("see how a program ended")? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(Failure::new(format!("it did not end well: {status}"))),
+            None => Err(Failure::new("it does not end")),
+        }
+    }
+
+    /// Asks it to end, so that it ends its children, and gives it two seconds.
+    fn ask_to_end(&mut self) {
+        let id = self.0.id().to_string();
+        let asked = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &id]).status();
+        let mut looks = 0;
+        // Whether it has ended is asked afterwards.
+        drop(eventually(Duration::from_millis(5), || {
+            looks += 1;
+            (self.has_ended() || looks > 400 || asked.is_err()).then_some(())
+        }));
+    }
+
     /// The CPU time of the process and its children.
     pub(crate) fn cpu_time(&self) -> Result<CpuTime, Failure> {
         let mut sum = CpuTime::default();
@@ -193,17 +215,13 @@ fn value(id: u32, file: &str, name: &str) -> Result<u64, Failure> {
 const LAUNCHER: usize = 11;
 
 impl Drop for Process {
-    /// Asks it to end, so that it ends its children, and kills it if it does not.
+    /// Asks it to end, and kills it if it does not.
     fn drop(&mut self) {
-        let id = self.0.id().to_string();
-        let asked = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &id]).status();
-        let mut looks = 0;
-        let ended = eventually(Duration::from_millis(5), || {
-            looks += 1;
-            (self.has_ended() || looks > 400 || asked.is_err()).then_some(())
-        });
-        if ended.is_err() || !self.has_ended() {
-            // It has had two seconds; both results only say that it is gone.
+        if !self.has_ended() {
+            self.ask_to_end();
+        }
+        if !self.has_ended() {
+            // Both results only say that it is gone.
             drop(self.0.kill());
             drop(self.0.wait());
         }

@@ -1,9 +1,9 @@
 //! The application: a stub that answers as cheaply as it can, in a process of its own.
 //!
 //! `/b200`, `/b10k` and `/b100k` give so many bytes behind the fields of a Django page, whatever
-//! content a request has; `/seen` gives back the request's header section. It listens on a port
-//! and, where it is given a folder, on two sockets: on one it keeps connections, on the other it
-//! ends each with its first answer, as gunicorn's sync workers do.
+//! content a request has; `/chunks` gives 10 KiB in chunks, and `/seen` the request's header section.
+//! It listens on a port and, where it is given a folder, on two sockets: on one it keeps
+//! connections, on the other it ends each with its first answer, as gunicorn's sync workers do.
 
 use std::io::{BufReader, Write as _};
 use std::net::Ipv4Addr;
@@ -128,9 +128,9 @@ struct Pages([Vec<(&'static [u8], Vec<u8>)>; 2]);
 impl Pages {
     fn new() -> Self {
         let pages = |ends: bool| {
-            [(&b"/b200 "[..], 200), (b"/b10k ", 10 * 1024), (b"/b100k ", 100 * 1024)]
-                .map(|(path, length)| (path, page(length, ends)))
-                .into()
+            let pages = [(&b"/b200 "[..], 200), (b"/b10k ", 10 * 1024), (b"/b100k ", 100 * 1024)];
+            let pages = pages.map(|(path, length)| (path, answer(&content(length), ends)));
+            pages.into_iter().chain([(&b"/chunks "[..], chunks(ends))]).collect()
         };
         Self([pages(false), pages(true)])
     }
@@ -188,9 +188,16 @@ fn length(head: &[u8]) -> usize {
     value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
-fn page(length: usize, ends: bool) -> Vec<u8> {
-    let content: Vec<u8> = b"<p>forebay</p>\n".iter().copied().cycle().take(length).collect();
-    answer(&content, ends)
+fn content(length: usize) -> Vec<u8> {
+    b"<p>forebay</p>\n".iter().copied().cycle().take(length).collect()
+}
+
+/// Five chunks of 2 KiB, as an application sends a page that it makes bit by bit.
+fn chunks(ends: bool) -> Vec<u8> {
+    let head = String::from_utf8_lossy(&answer(b"", ends)).into_owned();
+    let head = head.replacen("Content-Length: 0", "Transfer-Encoding: chunked", 1);
+    let chunks = [b"800\r\n", content(2 << 10).as_slice(), b"\r\n"].concat().repeat(5);
+    [head.as_bytes(), &chunks, b"0\r\n\r\n"].concat()
 }
 
 fn answer(content: &[u8], ends: bool) -> Vec<u8> {

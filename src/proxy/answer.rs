@@ -53,14 +53,14 @@ impl<C> Answer<C> {
 
     /// Gives the name and the value of each field to `write`, in their order.
     pub fn each(&self, mut write: impl FnMut(&str, &[u8])) {
-        match &self.made {
-            Some(fields) => {
-                fields.iter().for_each(|(name, value)| write(name.as_str(), value.as_bytes()));
+        if let Some(fields) = &self.made {
+            for (name, value) in &**fields {
+                write(name.as_str(), value.as_bytes());
             }
-            None => {
-                let lines = self.read.iter().flat_map(Fields::iter);
-                lines.for_each(|(name, value)| write(name.as_str(), value));
-            }
+            return;
+        }
+        for (name, value) in self.read.iter().flat_map(Fields::iter) {
+            write(name.as_str(), value);
         }
     }
 

@@ -191,10 +191,33 @@ fn build_sh_says_what_is_missing() {
     };
     for (arguments, target, error) in [
         (&[][..], "", "say what to build"),
+        (&["profiled"], "", "say what to build"),
         (&["snap"], "", "`snap` cannot be built"),
+        (&["profiled", "snap"], "", "`snap` cannot be built"),
+        (&["profiled", "wheel"], "z80-unknown-linux-gnu", "does not run here"),
         (&["static"], "z80-unknown-linux-musl", "mend:  rustup target add z80-unknown-linux-musl"),
     ] {
         let (done, text) = run(arguments, target);
         assert!(!done && text.contains(error) && text.contains("mend:  "), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_profiled_build_says_what_it_lacks_before_it_builds() {
+    let tree = Tree::fresh();
+    fs::create_dir(tree.path("bin")).unwrap();
+    for name in ["dirname", "uname", "mkdir"] {
+        let (_, path) = ran(Command::new("sh").args(["-c", &format!("command -v {name}")]));
+        tree.link(&format!("bin/{name}"), path.trim());
+    }
+    for (missing, package) in
+        [("wrk", "wrk"), ("h2load", "nghttp2-client"), ("llvm-profdata", "llvm-19")]
+    {
+        let mut command = Command::new(deploy("build.sh"));
+        command.args(["profiled", "static", &tree.path("out")]).env("PATH", tree.path("bin"));
+        let (done, text) = ran(&mut command);
+        let error = format!("error: {missing} is missing\nmend:  apt-get install {package}");
+        assert!(!done && text.contains(&error), "{text}");
+        tree.link(&format!("bin/{missing}"), "/bin/true");
     }
 }

@@ -102,6 +102,11 @@ impl Files {
         Ok(Self(root))
     }
 
+    /// What tells forebay to serve them.
+    pub(crate) fn flag(&self) -> String {
+        format!("/static/={}", self.0.join("static").display())
+    }
+
     /// What everybody has to send for a name.
     fn content(&self, name: &str) -> Result<Vec<u8>, Failure> {
         fs::read(self.0.join(format!("static/{name}.br"))).tried("read a file")
@@ -262,7 +267,7 @@ fn command(
         Server::Forebay | Server::FromDisk => {
             let mut command = place.forebay(port, behind);
             command
-                .args(["--static", &format!("/static/={tree}/static")])
+                .args(["--static", &files.flag()])
                 .args(["--static-variants", "off"])
                 .args(["--asset-memory", if server == Server::Forebay { "256MiB" } else { "0B" }])
                 .args(["--access-log", if has_log { "on" } else { "off" }]);

@@ -144,7 +144,9 @@ fn finish(
     }
     let keeps_alive = obey_connection(&mut fields, is_http_1_0) && length != Length::UntilClose;
     let upgrade = fields.keep(&names::UPGRADE);
-    HOP_BY_HOP.iter().for_each(|name| fields.remove(name));
+    for name in &HOP_BY_HOP {
+        fields.remove(name);
+    }
     if let Some(upgrade) = upgrade
         && status == StatusCode::SWITCHING_PROTOCOLS
     {
@@ -183,7 +185,9 @@ fn obey_connection(fields: &mut Fields, is_http_1_0: bool) -> bool {
             }
         }
     }
-    named.iter().for_each(|name| fields.remove(name));
+    for name in &named {
+        fields.remove(name);
+    }
     keeps_alive && !closes
 }
 
