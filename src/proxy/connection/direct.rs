@@ -70,7 +70,7 @@ pub(super) async fn serve<S: Socket>(
         if line.held.is_empty() {
             let read = tokio::select! {
                 biased;
-                read = poll_fn(|cx| line.poll_next(cx)) => read,
+                read = poll_fn(|cx| line.poll_read(ENOUGH, cx)) => read,
                 () = idle(alarm.as_mut(), client) => return Turn::Parked(line.stream),
                 () = &mut draining => return Turn::Parser(line.stream, line.held, true),
             };
@@ -110,10 +110,11 @@ impl<S: Socket> Line<S> {
         Self { stream, held, date: Date::default(), is_last: false }
     }
 
-    /// Reads what comes between two requests. While nothing comes, no room is held for it.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Reads behind what is held, where there is room for `least` bytes or will be. While nothing comes
+    /// and nothing is held, no room is held either.
+    fn poll_read(&mut self, least: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Self { stream, held, .. } = self;
-        ROOM.with(|room| room.poll_read(stream, held, (ENOUGH, BUFFER), cx))
+        ROOM.with(|room| room.poll_read(stream, held, (least, BUFFER), cx))
     }
 
     /// Reads a request, if it is plain and its content has come with it.
@@ -164,8 +165,7 @@ impl<S: Socket> Line<S> {
     /// with that much of it, it is there.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.held.len() < BUFFER {
-            self.make_room(1);
-            match ready!(pin!(self.stream.read_buf(&mut self.held)).poll(cx)) {
+            match ready!(self.poll_read(1, cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }
@@ -180,13 +180,6 @@ impl<S: Socket> Line<S> {
             Poll::Ready(Ok(count)) => count,
             // Whoever reads next meets the failure again.
             Poll::Ready(Err(_)) | Poll::Pending => 0,
-        }
-    }
-
-    /// Makes room for `wanted` bytes, unless there is enough.
-    fn make_room(&mut self, wanted: usize) {
-        if self.held.capacity() - self.held.len() < wanted {
-            self.held.reserve(BUFFER);
         }
     }
 }
