@@ -1,6 +1,6 @@
 //! Proxies as they usually stand in front of one application, each with its defaults.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +33,8 @@ pub(crate) struct Running {
 /// What fronts are started with.
 #[derive(Debug)]
 pub(crate) struct Place {
+    /// Locked as long as the benchmark runs.
+    _lock: File,
     pub(crate) load_cpu: usize,
     pub(crate) proxy_cpu: usize,
     /// The limit on open files of each program.
@@ -78,11 +80,22 @@ impl Front {
 }
 
 impl Place {
-    /// Makes a place for the files of a benchmark.
+    /// Makes a place for the files of a benchmark, which nobody else uses: of two runs at once, one would
+    /// send what the other is just writing, and lose its files when the other ends.
     pub(crate) fn prepare(machine: &Machine, choice: &Choice, name: &str) -> Result<Self, Failure> {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&directory).tried("make a folder for the benchmark")?;
+        let lock = File::create(directory.with_added_extension("lock"))
+            .tried("make a lock for the benchmark")?;
+        lock.try_lock().map_err(|why| match why {
+            TryLockError::WouldBlock => Failure::new(format!(
+                "this benchmark is running already, in {}; wait for its end",
+                directory.display()
+            )),
+            TryLockError::Error(why) => Failure::new(format!("cannot lock the benchmark: {why}")),
+        })?;
         Ok(Self {
+            _lock: lock,
             load_cpu: machine.load_cpu,
             proxy_cpu: machine.proxy_cpu,
             // More would make nginx and HAProxy fill memory with tables.
