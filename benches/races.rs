@@ -25,8 +25,9 @@ fn main() -> ExitCode {
 }
 
 /// What the fronts meet.
-const CASES: [&str; 3] = [
-    "an application that ends each second use of a connection without having processed it",
+const CASES: [&str; 4] = [
+    "an application that ends each second use of a connection without having read it",
+    "an application that reads each second use of a connection and ends without having processed it",
     "an application that processes each second use of a connection and ends without an answer",
     "gunicorn gthread --max-requests 50 --keep-alive 1, pauses of 1 s",
 ];
@@ -64,8 +65,9 @@ fn measure(choice: &Choice) -> Result<(), Failure> {
 /// One front in one case.
 fn run(place: &Place, front: Front, case: usize, quick: bool) -> Result<[Tally; 2], Failure> {
     let manner = match case {
-        0 => Manner::Unprocessed,
-        1 => Manner::Processed,
+        0 => Manner::Unread,
+        1 => Manner::Unprocessed,
+        2 => Manner::Processed,
         _ => return run_with_gunicorn(place, front, quick),
     };
     let application = Closer::start(manner)?;

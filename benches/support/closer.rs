@@ -11,7 +11,9 @@ use super::{Failure, Tried as _};
 /// What it has done with a request whose connection it closes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Manner {
-    /// Nothing: its keep-alive had just run out.
+    /// Nothing, not even read it: its keep-alive had just run out.
+    Unread,
+    /// Nothing, but it had read it.
     Unprocessed,
     /// All its work: then the worker died.
     Processed,
@@ -53,7 +55,13 @@ impl Closer {
 fn serve(mut stream: TcpStream, manner: Manner, counts: &Counts) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut is_second = false;
-    while let Some((method, path, length)) = read_request(&mut stream)? {
+    loop {
+        if is_second && manner == Manner::Unread {
+            // Ends when something has come.
+            stream.peek(&mut [0])?;
+            return Ok(());
+        }
+        let Some((method, path, length)) = read_request(&mut stream)? else { return Ok(()) };
         let note = path.strip_prefix("/note/").map(|rest| rest.trim_end_matches('/').to_owned());
         // What is not counted, such as a question for health, does not change a connection's turn.
         let closes = is_second && note.is_some();
@@ -71,7 +79,6 @@ fn serve(mut stream: TcpStream, manner: Manner, counts: &Counts) -> std::io::Res
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length";
         stream.write_all(format!("{head}: {}\r\n\r\n{content}", content.len()).as_bytes())?;
     }
-    Ok(())
 }
 
 /// Reads a request with its content, and gives method, path and length.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +45,16 @@ impl fmt::Display for Address {
 }
 
 impl Address {
+    /// Whether it is on this machine for certain.
+    pub(super) fn is_here(&self) -> bool {
+        match self {
+            Self::Tcp { host, .. } => {
+                host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+            }
+            Self::Unix(_) => true,
+        }
+    }
+
     /// Connects. A name is looked up each time, since the application may have moved. A full backlog
     /// is waited for, and a connection that is reset while it is made is made again: the caller sets
     /// the deadline.
@@ -215,6 +225,18 @@ mod tests {
     use std::pin::pin;
 
     use super::*;
+
+    #[test]
+    fn loopback_and_unix_sockets_are_here() {
+        let at = |host: &str| Address::Tcp { host: host.to_owned(), port: 8000 };
+        for host in ["127.0.0.1", "127.8.0.1", "::1", "localhost"] {
+            assert!(at(host).is_here(), "{host}");
+        }
+        assert!(Address::Unix("/run/app.sock".into()).is_here());
+        for host in ["10.0.0.4", "0.0.0.0", "::ffff:10.0.0.4", "app", "localhost.example.com"] {
+            assert!(!at(host).is_here(), "{host}");
+        }
+    }
 
     #[tokio::test]
     async fn a_restart_between_the_handshake_and_accept_is_not_seen() {

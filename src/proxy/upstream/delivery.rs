@@ -10,11 +10,11 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::connect::Connection;
-use super::exchange::{Exchange, Source};
+use super::exchange::{Exchange, ONE_READ, Source};
 use super::head::{self, Head, Length};
 use super::queue::Place;
 use super::running::{Errand, Running};
-use super::{Error, Outgoing, Upstream, connect};
+use super::{Error, Outgoing, Taken, Upstream, connect};
 use crate::proxy::intake::Content;
 use crate::proxy::proxy_protocol;
 use crate::telemetry::Times;
@@ -28,8 +28,9 @@ pub(super) struct Delivery<'a> {
     text: Bytes,
     /// What passes through cannot be sent twice.
     may_repeat: bool,
-    /// What is safe (RFC 9110 §9.2.1) and has no content may meet a connection that is closing,
-    /// since it may be asked twice. Everything else goes on a fresh one.
+    /// What may meet a connection that is closing, since it may be asked twice (safe by RFC 9110
+    /// §9.2.1, without content), or since it is known then not to have been read ([`Taken::Less`]).
+    /// Everything else goes on a fresh one.
     may_reuse: bool,
     repeats: u32,
     arrived: Instant,
@@ -51,10 +52,19 @@ impl<'a> Delivery<'a> {
         let mut text = BytesMut::with_capacity(2048);
         let length = content_length(method, &outgoing.content);
         head::write_request(&mut text, outgoing.head, length);
+        let is_read_at_once = || {
+            let is_small = match &outgoing.content {
+                Content::None => text.len() <= ONE_READ,
+                Content::Whole(whole) => text.len() as u64 + whole.length() <= ONE_READ as u64,
+                Content::Stream(_) => false,
+            };
+            is_small && upstream.settings.address.is_here()
+        };
+        let is_bare = is_safe(method) && matches!(outgoing.content, Content::None);
         Self {
+            may_reuse: is_bare || (is_read_at_once() && !upstream.common.pulse.has_broken(arrived)),
             text: text.freeze(),
             may_repeat: !matches!(outgoing.content, Content::Stream(_)),
-            may_reuse: is_safe(method) && matches!(outgoing.content, Content::None),
             repeats: 0,
             arrived,
             patience,
@@ -178,10 +188,15 @@ impl<'a> Delivery<'a> {
         Running::new(exchange, place, pool, errand.map(Box::new))
     }
 
-    /// Whether the request may be sent once more after a failure: if nothing of it had been sent, or
-    /// if doing it twice is doing it once.
+    /// Whether the request may be sent once more after a failure: if the application cannot have begun
+    /// with it, or if doing it twice is doing it once.
     fn may_send_again(&mut self, why: &Error, is_fresh: bool, begun: Instant) -> bool {
-        let Error::ClosedEarly { was_silent, was_begun } = *why else { return false };
+        let Error::ClosedEarly { was_silent, taken } = *why else { return false };
+        if !is_fresh && was_silent && taken == Taken::Perhaps {
+            // No known server reads a request and then finds the connection too old. Whoever does, or
+            // dies often, gets no more such requests to lose.
+            self.upstream.common.pulse.broke(Instant::now());
+        }
         if !self.may_repeat {
             return false;
         }
@@ -189,7 +204,8 @@ impl<'a> Delivery<'a> {
         self.may_reuse &= is_fresh || !was_silent;
         self.repeats += 1;
         let is_harmless = is_idempotent(&self.outgoing.head.method);
-        self.repeats <= REPEATS && (!was_begun || (is_harmless && begun.elapsed() < REPEAT_WITHIN))
+        let is_known = taken != Taken::Perhaps;
+        self.repeats <= REPEATS && (is_known || (is_harmless && begun.elapsed() < REPEAT_WITHIN))
     }
 }
 

@@ -15,9 +15,9 @@ use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use super::Error;
 use super::connect::Connection;
 use super::head::{self, Head};
+use super::{Error, Taken};
 use crate::proxy::intake::{self, Stream};
 use crate::proxy::room::Room;
 use crate::proxy::spool::{Full, Reader};
@@ -48,9 +48,17 @@ pub(super) struct Exchange {
     awaits_client: bool,
     /// Whether a part of the request could not be written.
     is_broken: bool,
-    /// Whether any of it could.
-    was_begun: bool,
+    written: Written,
     deadlines: Deadlines,
+}
+
+/// What of the request has been written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Written {
+    Nothing,
+    /// All of it in one piece that every server reads in one.
+    AtOnce,
+    InPieces,
 }
 
 /// What of the request has not been written.
@@ -76,6 +84,10 @@ pub(super) enum Source {
     /// The client sends it.
     Client(Stream),
 }
+
+/// A request that came in one piece of this size has been read whole by every server that has read any
+/// of it: uWSGI's buffer is the smallest; gunicorn and waitress take 8 KiB at once, all others more.
+pub(super) const ONE_READ: usize = 4096;
 
 /// Content up to this size travels in the same write as what is before it.
 const JOIN_LIMIT: usize = 16 * 1024;
@@ -107,7 +119,7 @@ impl Exchange {
             since: begun,
             awaits_client: false,
             is_broken: false,
-            was_begun: false,
+            written: Written::Nothing,
             deadlines,
         }
     }
@@ -136,11 +148,8 @@ impl Exchange {
                 Err(why) => return Poll::Ready(Err(Error::BadHead(why))),
             }
             match self.poll_read(SMALL_READ, cx) {
-                Poll::Ready(Ok(0) | Err(_)) => {
-                    let was_silent = self.connection.buffer.is_empty();
-                    let was_begun = self.was_begun;
-                    return Poll::Ready(Err(Error::ClosedEarly { was_silent, was_begun }));
-                }
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.closed_early(None))),
+                Poll::Ready(Err(why)) => return Poll::Ready(Err(self.closed_early(Some(&why)))),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if !is_sent && self.awaits_client => {
                     ready!(self.poll_alarm(self.deadlines.client_idle, cx));
@@ -152,6 +161,17 @@ impl Exchange {
                 }
             }
         }
+    }
+
+    /// What the end of the connection means, which came with `why` or quietly.
+    fn closed_early(&self, why: Option<&io::Error>) -> Error {
+        let was_silent = self.connection.buffer.is_empty();
+        let taken = match self.written {
+            Written::Nothing => Taken::Nothing,
+            Written::AtOnce if was_silent && self.connection.stream.has_lost(why) => Taken::Less,
+            Written::AtOnce | Written::InPieces => Taken::Perhaps,
+        };
+        Error::ClosedEarly { was_silent, taken }
     }
 
     /// Writes as much of the request as the application takes. Ready when nothing is left.
@@ -183,7 +203,10 @@ impl Exchange {
             match ready!(Pin::new(&mut self.connection.stream).poll_write(cx, bytes)) {
                 Ok(written) if written > 0 => {
                     self.sending.advance(written);
-                    self.was_begun = true;
+                    let is_first = self.written == Written::Nothing;
+                    let is_all = written <= ONE_READ && !self.is_sending();
+                    self.written =
+                        if is_first && is_all { Written::AtOnce } else { Written::InPieces };
                     self.since = Instant::now();
                 }
                 _ => {

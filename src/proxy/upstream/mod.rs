@@ -96,8 +96,8 @@ pub enum Error {
     ClosedEarly {
         /// Whether not one byte had come back.
         was_silent: bool,
-        /// Whether any of the request had been written.
-        was_begun: bool,
+        /// How much of the request it can have read.
+        taken: Taken,
     },
     /// The answer did not begin in time.
     #[error("the application did not answer within --upstream-response-deadline")]
@@ -117,6 +117,17 @@ pub enum Error {
     /// What waits in a file cannot be read.
     #[error("what waited in the spool is lost")]
     Spool(#[source] Full),
+}
+
+/// How much of a request an application can have read that ended its connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Taken {
+    /// Nothing was sent.
+    Nothing,
+    /// Not all of it, and too little to have begun.
+    Less,
+    /// Perhaps all of it.
+    Perhaps,
 }
 
 impl Error {
@@ -154,6 +165,7 @@ impl Error {
 pub struct Pulse {
     base: Instant,
     last_answer_ms: AtomicU64,
+    last_break_ms: AtomicU64,
     repeats: AtomicU64,
     open: Arc<AtomicU64>,
 }
@@ -164,6 +176,7 @@ impl Pulse {
         Self {
             base: Instant::now(),
             last_answer_ms: AtomicU64::new(0),
+            last_break_ms: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
             open: Arc::default(),
         }
@@ -183,9 +196,24 @@ impl Pulse {
         self.repeats.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Never 0.
+    fn since_base_ms(&self, now: Instant) -> u64 {
+        u64::try_from((now - self.base).as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
     fn answered(&self, now: Instant) {
-        let now = u64::try_from((now - self.base).as_millis()).unwrap_or(u64::MAX);
-        self.last_answer_ms.store(now.max(1), Ordering::Relaxed);
+        self.last_answer_ms.store(self.since_base_ms(now), Ordering::Relaxed);
+    }
+
+    /// Notes that a connection that had been used ended without a word for what it was sent.
+    fn broke(&self, now: Instant) {
+        self.last_break_ms.store(self.since_base_ms(now), Ordering::Relaxed);
+    }
+
+    /// Whether one did within a minute before `now`.
+    fn has_broken(&self, now: Instant) -> bool {
+        let last = self.last_break_ms.load(Ordering::Relaxed);
+        last > 0 && self.base + Duration::from_millis(last) + DISTRUST > now
     }
 
     /// Whether the application answered anything at or after `since`.
@@ -194,6 +222,9 @@ impl Pulse {
         last > 0 && self.base + Duration::from_millis(last) >= since
     }
 }
+
+/// How long a used connection that broke is held against the others.
+const DISTRUST: Duration = Duration::from_mins(1);
 
 impl Default for Pulse {
     fn default() -> Self {

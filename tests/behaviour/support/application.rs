@@ -1,5 +1,6 @@
 //! A scripted application that keeps the exact bytes it got, per connection.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -35,7 +36,9 @@ pub(crate) struct Kept {
     pub visits: Vec<Heard>,
     /// The header sections of forebay's own questions.
     pub questions: Vec<String>,
-    sockets: Vec<Socket>,
+    /// By the number of their connection, in the order of accepting.
+    sockets: BTreeMap<usize, Socket>,
+    accepted: usize,
     is_stopped: bool,
 }
 
@@ -152,7 +155,7 @@ impl Application {
             kept.is_stopped = true;
             std::mem::take(&mut kept.sockets)
         });
-        for socket in sockets {
+        for socket in sockets.into_values() {
             drop(socket.shutdown());
         }
         // Wakes the accepting thread, which then drops the listener.
@@ -171,20 +174,22 @@ impl Drop for Application {
 
 fn accept(listener: &Listener, world: &Arc<World>) {
     while let Ok(socket) = listener.accept() {
-        let is_stopped = world.kept.change(|kept| {
-            kept.sockets.extend(socket.try_clone());
-            kept.is_stopped
+        let (is_stopped, accepted) = world.kept.change(|kept| {
+            kept.accepted += 1;
+            kept.sockets.extend(socket.try_clone().map(|socket| (kept.accepted, socket)));
+            (kept.is_stopped, kept.accepted)
         });
         if is_stopped {
             return;
         }
         let world = Arc::clone(world);
-        thread::spawn(move || serve(socket, &world));
+        thread::spawn(move || serve(socket, accepted, &world));
     }
 }
 
-fn serve(socket: Socket, world: &Arc<World>) {
-    let mut visit = Visit { socket, held: Vec::new(), number: None, world: Arc::clone(world) };
+fn serve(socket: Socket, accepted: usize, world: &Arc<World>) {
+    let (held, world) = (Vec::new(), Arc::clone(world));
+    let mut visit = Visit { socket, held, number: None, is_abandoned: false, world: world.clone() };
     let Some(head) = visit.head() else {
         // A connection that says nothing is nobody's; one that breaks off is a visitor's.
         if !visit.held.is_empty() {
@@ -210,7 +215,11 @@ fn serve(socket: Socket, world: &Arc<World>) {
     visit.held.splice(0..0, head);
     visit.register();
     (world.script)(&mut visit);
-    drop(visit.socket.shutdown());
+    if visit.is_abandoned {
+        world.kept.change(|kept| kept.sockets.remove(&accepted));
+    } else {
+        drop(visit.socket.shutdown());
+    }
 }
 
 /// A visitor's connection, as a script has it.
@@ -220,6 +229,7 @@ pub(crate) struct Visit {
     held: Vec<u8>,
     /// Among the visitors' connections, from 0; nothing before the first header section.
     number: Option<usize>,
+    is_abandoned: bool,
     world: Arc<World>,
 }
 
@@ -297,6 +307,13 @@ impl Visit {
             }
         }
         Some((head, content))
+    }
+
+    /// Waits for more, reads one byte of it and ends the connection as the system does for a process
+    /// that is killed.
+    pub(crate) fn abandon_behind_one_byte(&mut self) {
+        drop(self.socket.read(&mut [0]));
+        self.is_abandoned = true;
     }
 
     /// Everything until forebay ends the connection.
