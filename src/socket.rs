@@ -31,9 +31,10 @@ impl Socket {
     }
 
     /// After its end, which came with `why` or quietly: whether the other side is on this machine and
-    /// had not read all that was sent to it. The kernel resets such a connection and ends every other
-    /// one quietly, also that of a process that is killed (RFC 1122 §4.2.2.13; for unix sockets it does
-    /// the same). From another machine a reset may be the word of anybody in between.
+    /// had not read all that was sent to it. The kernel resets such a connection and ends others
+    /// quietly, also that of a process that is killed (RFC 1122 §4.2.2.13; for unix sockets it does the
+    /// same), unless its owner asks for a reset (`SO_LINGER` of 0) or the kernel has no memory left for
+    /// TCP. From another machine a reset may be the word of anybody in between.
     pub fn has_lost(&self, why: Option<&io::Error>) -> bool {
         let (is_here, pending) = match self {
             // Which peer it had is forgotten by now; only this machine reaches a loopback address.
@@ -144,7 +145,13 @@ mod tests {
         let (mut socket, peer) = pair(false);
         drop(peer);
         assert!(socket.write(b"0123456789").await.is_ok(), "the kernel takes it");
-        assert!(end(&mut socket).await);
+        assert_eq!(socket.read(&mut [0; 16]).await.unwrap(), 0, "the end comes first");
+        let mut looks = 0;
+        while !socket.has_lost(None) {
+            looks += 1;
+            assert!(looks < 1000, "it was never refused");
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use super::{Failure, Tried as _};
 /// What it has done with a request whose connection it closes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Manner {
-    /// Nothing, not even read it: its keep-alive had just run out.
+    /// Nothing, not even read it: as one whose keep-alive has just run out.
     Unread,
     /// Nothing, but it had read it.
     Unprocessed,

@@ -1,6 +1,7 @@
 //! Programs that are measured and that end with the benchmark, however it ends.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -15,7 +16,7 @@ pub(crate) struct Process(Child);
 /// CPU time that was spent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CpuTime {
-    /// Exact, of user and system together.
+    /// Exact, of user and system together; of the threads that are there.
     pub(crate) nanoseconds: u64,
     /// In hundredths of a second: only sums over many samples say anything.
     pub(crate) user_ticks: u64,
@@ -155,8 +156,11 @@ impl Process {
             sum.user_ticks += ticks.next().unwrap_or(0);
             sum.system_ticks += ticks.next().unwrap_or(0);
             for task in fs::read_dir(format!("/proc/{id}/task")).tried("read /proc")?.flatten() {
-                let schedule = fs::read_to_string(task.path().join("schedstat"))
-                    .tried("read /proc/PID/task/TID/schedstat")?;
+                let schedule = match fs::read_to_string(task.path().join("schedstat")) {
+                    // It has ended since it was listed.
+                    Err(why) if is_gone(&why) => continue,
+                    schedule => schedule.tried("read /proc/PID/task/TID/schedstat")?,
+                };
                 let spent = schedule.split_whitespace().next().unwrap_or_default();
                 sum.nanoseconds += spent.parse::<u64>().tried("read CPU time")?;
             }
@@ -226,4 +230,9 @@ impl Drop for Process {
             drop(self.0.wait());
         }
     }
+}
+
+/// Whether `/proc` says that a process or thread has ended, before its file was opened or after.
+fn is_gone(why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::NotFound || why.raw_os_error() == Some(libc::ESRCH)
 }

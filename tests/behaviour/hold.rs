@@ -192,7 +192,7 @@ fn what_is_harmless_is_sent_again_when_a_worker_dies() {
 }
 
 #[test]
-fn what_has_an_effect_is_never_sent_twice() {
+fn what_has_an_effect_and_may_have_been_read_is_never_sent_twice() {
     for method in ["POST", "PATCH", "PURGE"] {
         let (application, count) = dying(1, "");
         let forebay = Forebay::before(&application).ready();

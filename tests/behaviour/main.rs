@@ -26,6 +26,7 @@ mod buffering;
 mod spool;
 mod queue;
 mod hold;
+mod lost;
 mod aborts;
 mod tunnel;
 mod postgres_tls;

@@ -38,6 +38,11 @@ impl Whole {
         self.length
     }
 
+    /// Whether it can be read without waiting.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.place, Place::Memory(_))
+    }
+
     /// Reads it from its start.
     pub fn reader(self: &Arc<Self>) -> Reader {
         Reader { whole: Arc::clone(self), place: 0, reading: None }

@@ -1,6 +1,6 @@
 //! Connections to the application: where it is, reaching it, keeping connections for reuse.
 //!
-//! Owns: the upstream address, the pool and the rule of reuse (decision 6).
+//! Owns: the upstream address, the pool, and when a connection is too old for another request.
 //! Must not know: HTTP.
 
 use std::fmt;

@@ -28,13 +28,36 @@ pub(super) struct Delivery<'a> {
     text: Bytes,
     /// What passes through cannot be sent twice.
     may_repeat: bool,
-    /// What may meet a connection that is closing, since it may be asked twice (safe by RFC 9110
-    /// §9.2.1, without content), or since it is known then not to have been read ([`Taken::Less`]).
-    /// Everything else goes on a fresh one.
-    may_reuse: bool,
+    reuse: Reuse,
     repeats: u32,
     arrived: Instant,
     patience: Instant,
+}
+
+/// Whether a request may go on a used connection, which may just be closing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reuse {
+    /// It may be asked twice: safe by RFC 9110 §9.2.1, without content.
+    Always,
+    /// It is known afterwards whether it was read ([`Taken::NotAll`]), unless the application reads
+    /// requests and then ends their connections.
+    IfTrusted,
+    /// It is not known, or a used connection has failed it already.
+    Never,
+}
+
+impl Reuse {
+    /// That of a request with so large a header section to an application on this machine or another.
+    fn of(outgoing: &Outgoing<'_>, head_bytes: usize, is_here: bool) -> Self {
+        let content_bytes = match &outgoing.content {
+            Content::None if is_safe(&outgoing.head.method) => return Self::Always,
+            Content::None => 0,
+            Content::Whole(whole) if whole.is_in_memory() => whole.length(),
+            Content::Whole(_) | Content::Stream(_) => return Self::Never,
+        };
+        let is_written_at_once = head_bytes as u64 + content_bytes <= ONE_READ as u64;
+        if is_written_at_once && is_here { Self::IfTrusted } else { Self::Never }
+    }
 }
 
 /// A request is sent again at most so often: one that kills its worker must not kill them all.
@@ -52,17 +75,8 @@ impl<'a> Delivery<'a> {
         let mut text = BytesMut::with_capacity(2048);
         let length = content_length(method, &outgoing.content);
         head::write_request(&mut text, outgoing.head, length);
-        let is_read_at_once = || {
-            let is_small = match &outgoing.content {
-                Content::None => text.len() <= ONE_READ,
-                Content::Whole(whole) => text.len() as u64 + whole.length() <= ONE_READ as u64,
-                Content::Stream(_) => false,
-            };
-            is_small && upstream.settings.address.is_here()
-        };
-        let is_bare = is_safe(method) && matches!(outgoing.content, Content::None);
         Self {
-            may_reuse: is_bare || (is_read_at_once() && !upstream.common.pulse.has_broken(arrived)),
+            reuse: Reuse::of(&outgoing, text.len(), upstream.is_here),
             text: text.freeze(),
             may_repeat: !matches!(outgoing.content, Content::Stream(_)),
             repeats: 0,
@@ -129,9 +143,12 @@ impl<'a> Delivery<'a> {
 
     /// Finds a connection, and whether it is fresh.
     async fn reach(&self, begun: Instant, times: &mut Times) -> Result<(Connection, bool), Error> {
-        if self.may_reuse
-            && let Some(connection) = self.upstream.pool.take(begun)
-        {
+        let may_reuse = match self.reuse {
+            Reuse::Always => true,
+            Reuse::IfTrusted => !self.upstream.common.pulse.has_broken(begun),
+            Reuse::Never => false,
+        };
+        if may_reuse && let Some(connection) = self.upstream.pool.take(begun) {
             return Ok((connection, false));
         }
         let Upstream { settings, common, .. } = self.upstream;
@@ -192,19 +209,19 @@ impl<'a> Delivery<'a> {
     /// with it, or if doing it twice is doing it once.
     fn may_send_again(&mut self, why: &Error, is_fresh: bool, begun: Instant) -> bool {
         let Error::ClosedEarly { was_silent, taken } = *why else { return false };
-        if !is_fresh && was_silent && taken == Taken::Perhaps {
-            // No known server reads a request and then finds the connection too old. Whoever does, or
-            // dies often, gets no more such requests to lose.
-            self.upstream.common.pulse.broke(Instant::now());
+        if !is_fresh && was_silent {
+            // It was closed while it was idle, as a rule.
+            self.reuse = Reuse::Never;
+            if taken == Taken::Unknown {
+                self.upstream.common.pulse.broke(Instant::now());
+            }
         }
         if !self.may_repeat {
             return false;
         }
-        // A reused one was closed while it was idle, as a rule.
-        self.may_reuse &= is_fresh || !was_silent;
         self.repeats += 1;
         let is_harmless = is_idempotent(&self.outgoing.head.method);
-        let is_known = taken != Taken::Perhaps;
+        let is_known = taken != Taken::Unknown;
         self.repeats <= REPEATS && (is_known || (is_harmless && begun.elapsed() < REPEAT_WITHIN))
     }
 }

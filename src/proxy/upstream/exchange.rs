@@ -49,6 +49,8 @@ pub(super) struct Exchange {
     /// Whether a part of the request could not be written.
     is_broken: bool,
     written: Written,
+    /// Whether not one byte has come back, not even of an interim answer.
+    is_silent: bool,
     deadlines: Deadlines,
 }
 
@@ -56,7 +58,7 @@ pub(super) struct Exchange {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Written {
     Nothing,
-    /// All of it in one piece that every server reads in one.
+    /// All of it at once, and no more than [`ONE_READ`].
     AtOnce,
     InPieces,
 }
@@ -85,8 +87,8 @@ pub(super) enum Source {
     Client(Stream),
 }
 
-/// A request that came in one piece of this size has been read whole by every server that has read any
-/// of it: uWSGI's buffer is the smallest; gunicorn and waitress take 8 KiB at once, all others more.
+/// No server begins to work on a request of this size that came in one piece, and leaves some of it
+/// unread: uWSGI reads up to 4 KiB at once by default, gunicorn and waitress 8, all others more.
 pub(super) const ONE_READ: usize = 4096;
 
 /// Content up to this size travels in the same write as what is before it.
@@ -120,6 +122,7 @@ impl Exchange {
             awaits_client: false,
             is_broken: false,
             written: Written::Nothing,
+            is_silent: true,
             deadlines,
         }
     }
@@ -150,7 +153,7 @@ impl Exchange {
             match self.poll_read(SMALL_READ, cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.closed_early(None))),
                 Poll::Ready(Err(why)) => return Poll::Ready(Err(self.closed_early(Some(&why)))),
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(_)) => self.is_silent = false,
                 Poll::Pending if !is_sent && self.awaits_client => {
                     ready!(self.poll_alarm(self.deadlines.client_idle, cx));
                     return Poll::Ready(Err(Error::Intake(intake::Error::ClientIdle)));
@@ -165,11 +168,11 @@ impl Exchange {
 
     /// What the end of the connection means, which came with `why` or quietly.
     fn closed_early(&self, why: Option<&io::Error>) -> Error {
-        let was_silent = self.connection.buffer.is_empty();
+        let was_silent = self.is_silent;
         let taken = match self.written {
             Written::Nothing => Taken::Nothing,
-            Written::AtOnce if was_silent && self.connection.stream.has_lost(why) => Taken::Less,
-            Written::AtOnce | Written::InPieces => Taken::Perhaps,
+            Written::AtOnce if was_silent && self.connection.stream.has_lost(why) => Taken::NotAll,
+            Written::AtOnce | Written::InPieces => Taken::Unknown,
         };
         Error::ClosedEarly { was_silent, taken }
     }

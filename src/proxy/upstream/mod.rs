@@ -96,7 +96,7 @@ pub enum Error {
     ClosedEarly {
         /// Whether not one byte had come back.
         was_silent: bool,
-        /// How much of the request it can have read.
+        /// How much of the request it has read.
         taken: Taken,
     },
     /// The answer did not begin in time.
@@ -119,15 +119,15 @@ pub enum Error {
     Spool(#[source] Full),
 }
 
-/// How much of a request an application can have read that ended its connection.
+/// How much of a request an application has read that ended its connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Taken {
     /// Nothing was sent.
     Nothing,
     /// Not all of it, and too little to have begun.
-    Less,
+    NotAll,
     /// Perhaps all of it.
-    Perhaps,
+    Unknown,
 }
 
 impl Error {
@@ -205,7 +205,7 @@ impl Pulse {
         self.last_answer_ms.store(self.since_base_ms(now), Ordering::Relaxed);
     }
 
-    /// Notes that a connection that had been used ended without a word for what it was sent.
+    /// Notes that a connection that had been used ended quietly after a request.
     fn broke(&self, now: Instant) {
         self.last_break_ms.store(self.since_base_ms(now), Ordering::Relaxed);
     }
@@ -213,7 +213,7 @@ impl Pulse {
     /// Whether one did within a minute before `now`.
     fn has_broken(&self, now: Instant) -> bool {
         let last = self.last_break_ms.load(Ordering::Relaxed);
-        last > 0 && self.base + Duration::from_millis(last) + DISTRUST > now
+        last > 0 && now < self.base + Duration::from_millis(last) + DISTRUST
     }
 
     /// Whether the application answered anything at or after `since`.
@@ -297,6 +297,8 @@ pub enum Incomer {
 #[derive(Debug)]
 pub struct Upstream {
     settings: Settings,
+    /// Whether the application is on this machine.
+    is_here: bool,
     common: Common,
     pool: Arc<Pool>,
     errands: Arc<Errands>,
@@ -312,7 +314,8 @@ impl Upstream {
         };
         let pool = Arc::new(Pool::new(keep_alive, common.queue.settings().concurrency));
         common.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pool));
-        Self { settings, common, pool, errands: Arc::default() }
+        let is_here = settings.address.is_here();
+        Self { settings, is_here, common, pool, errands: Arc::default() }
     }
 
     /// Closes connections that are too old to be reused, until the runtime ends.
@@ -389,5 +392,22 @@ async fn connect(
         Ok(Ok(stream)) => Ok(Connection::new(stream, &pulse.open)),
         Ok(Err(source)) => Err(Error::Connect { address: address.clone(), source }),
         Err(_) => Err(Error::ConnectDeadline { address: address.clone(), deadline }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_connection_is_held_against_the_others_for_a_minute() {
+        let pulse = Pulse::new();
+        assert!(!pulse.has_broken(Instant::now()));
+        pulse.broke(Instant::now());
+        assert!(pulse.has_broken(Instant::now()));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert!(pulse.has_broken(Instant::now()));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!pulse.has_broken(Instant::now()));
     }
 }

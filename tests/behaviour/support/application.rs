@@ -26,6 +26,8 @@ struct World {
     readiness: Watched<Option<Vec<u8>>>,
     /// The only host that questions may have, as in `ALLOWED_HOSTS`; any if empty.
     allowed_host: Watched<String>,
+    /// So many connections of visitors are yet to end unread.
+    to_lose: Watched<usize>,
     script: Box<dyn Fn(&mut Visit) + Send + Sync>,
 }
 
@@ -99,8 +101,8 @@ impl Application {
     ) -> Self {
         let ready = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec();
         let readiness = Watched::new(Some(ready));
-        let (kept, allowed_host) = (Watched::default(), Watched::default());
-        let world = Arc::new(World { kept, readiness, allowed_host, script });
+        let (kept, allowed_host, to_lose) = Default::default();
+        let world = Arc::new(World { kept, readiness, allowed_host, to_lose, script });
         let accepting = Arc::clone(&world);
         thread::spawn(move || accept(&listener, &accepting));
         Self { address, world }
@@ -149,6 +151,11 @@ impl Application {
         })
     }
 
+    /// The next connections of visitors end unread when something has come; only over TCP.
+    pub(crate) fn lose_next(&self, count: usize) {
+        self.world.to_lose.change(|to_lose| *to_lose = count);
+    }
+
     /// Stops listening and cuts every connection.
     pub(crate) fn stop(&self) {
         let sockets = self.world.kept.change(|kept| {
@@ -190,6 +197,10 @@ fn accept(listener: &Listener, world: &Arc<World>) {
 fn serve(socket: Socket, accepted: usize, world: &Arc<World>) {
     let (held, world) = (Vec::new(), Arc::clone(world));
     let mut visit = Visit { socket, held, number: None, is_abandoned: false, world: world.clone() };
+    if visit.is_to_be_lost() {
+        world.kept.change(|kept| kept.sockets.remove(&accepted));
+        return;
+    }
     let Some(head) = visit.head() else {
         // A connection that says nothing is nobody's; one that breaks off is a visitor's.
         if !visit.held.is_empty() {
@@ -247,6 +258,23 @@ impl Visit {
         if let Some(number) = self.number {
             self.world.kept.change(|kept| kept.visits[number].is_over = true);
         }
+    }
+
+    /// Waits for something and takes one of the connections that are to end unread.
+    fn is_to_be_lost(&self) -> bool {
+        let Socket::Tcp(stream) = &self.socket else { return false };
+        if *self.world.to_lose.look() == 0 {
+            return false;
+        }
+        let mut bytes = [0; 4096];
+        let count = stream.peek(&mut bytes).unwrap_or_default();
+        let is_visitor = find(&bytes[..count], b" (readiness)\r\n").is_none();
+        is_visitor
+            && self.world.to_lose.change(|to_lose| {
+                let is_one = *to_lose > 0;
+                *to_lose = to_lose.saturating_sub(1);
+                is_one
+            })
     }
 
     /// Reads some bytes; returns whether there were any before the end.
@@ -309,10 +337,13 @@ impl Visit {
         Some((head, content))
     }
 
-    /// Waits for more, reads one byte of it and ends the connection as the system does for a process
-    /// that is killed.
-    pub(crate) fn abandon_behind_one_byte(&mut self) {
+    /// Waits for more and reads one byte of it.
+    pub(crate) fn taste(&mut self) {
         drop(self.socket.read(&mut [0]));
+    }
+
+    /// Ends the connection behind the script as the system does for a process that is killed.
+    pub(crate) fn abandon(&mut self) {
         self.is_abandoned = true;
     }
 
