@@ -8,8 +8,8 @@ use crate::stage::{Findings, Stage};
 use crate::support::chart::bars::Bars;
 use crate::support::numbers::median;
 use crate::support::peer::{
-    Behind, CADDY, DIRECT, FOREBAY, FOREBAY_NO_LOG, HAPROXY, HAPROXY_LOG, NGINX, NGINX_BUFFERS,
-    NGINX_LOG, Peer, RELAY, Started,
+    Behind, CADDY, DIRECT, FOREBAY, FOREBAY_NO_LOG, FOREBAY_REUSE, HAPROXY, HAPROXY_LOG, NGINX,
+    NGINX_BUFFERS, NGINX_LOG, Peer, RELAY, Started,
 };
 use crate::support::rounds::{self, Case, Measured, Sample};
 use crate::support::{Failure, check, report, wire};
@@ -38,6 +38,7 @@ const ALL: &[Peer] = &[
     HAPROXY_LOG,
     CADDY,
     FOREBAY_NO_LOG,
+    FOREBAY_REUSE,
     FOREBAY,
 ];
 
@@ -51,8 +52,13 @@ const CASES: [Measure; 10] = [
     plain("10 KiB", "/b10k", 16),
     Measure { others: &[CADDY], ..plain("10 KiB", "/b10k", 64) },
     Measure { is_quick: true, others: &[NGINX_BUFFERS, CADDY], ..plain("100 KiB", "/b100k", 16) },
-    Measure { content: 2 << 10, ..plain(POST, "/b200", 16) },
-    Measure { content: 2 << 10, is_quick: true, ..plain(POST, "/b200", 64) },
+    Measure { content: 2 << 10, others: &[FOREBAY_REUSE], ..plain(POST, "/b200", 16) },
+    Measure {
+        content: 2 << 10,
+        is_quick: true,
+        others: &[FOREBAY_REUSE],
+        ..plain(POST, "/b200", 64)
+    },
     Measure { content: 1 << 20, is_quick: true, ..plain("upload of 1 MiB", "/b200", 8) },
 ];
 

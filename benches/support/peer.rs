@@ -54,6 +54,8 @@ pub(crate) const HAPROXY: Peer = Peer::equal("haproxy", Front::Haproxy, Extra::N
 pub(crate) const HAPROXY_LOG: Peer = Peer::equal("haproxy, log", Front::Haproxy, Extra::Log);
 pub(crate) const CADDY: Peer = Peer::equal("caddy", Front::Caddy, Extra::Nothing);
 pub(crate) const FOREBAY: Peer = Peer::forebay("forebay", &[]);
+pub(crate) const FOREBAY_REUSE: Peer =
+    Peer::forebay("forebay, reuse all", &["--upstream-reuse=all"]);
 pub(crate) const FOREBAY_NO_LOG: Peer = Peer::forebay("forebay, no log", &["--access-log=off"]);
 
 /// Where the application is.

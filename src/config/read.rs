@@ -131,6 +131,11 @@ pub(super) fn upstream(
     let response = sources.read("upstream-response-deadline", value::deadline);
     let idle = sources.read("upstream-idle-deadline", value::deadline);
     let keep_alive = sources.read("upstream-keep-alive", value::deadline_or_off);
+    let reuses_for_effects = sources.read("upstream-reuse", |text| match text {
+        "safe" => Ok(false),
+        "all" => Ok(true),
+        _ => Err("write `safe` or `all`".to_owned()),
+    });
     let proxy_protocol = sources.read("proxy-protocol", |text| match text {
         "off" => Ok(None),
         "v1" => Ok(Some(proxy_protocol::Version::V1)),
@@ -156,6 +161,7 @@ pub(super) fn upstream(
             client_idle: client_idle?,
         },
         keep_alive: keep_alive?,
+        reuses_for_effects: reuses_for_effects?,
         proxy_protocol: proxy_protocol?,
     })
 }

@@ -58,6 +58,10 @@ pub(super) fn of_traits(traits: &Traits, has_socket: bool) -> Vec<Derived> {
     [
         traits.concurrency.map(|most| derived("concurrency", most.to_string())),
         keep_alive.map(|text| derived("upstream-keep-alive", text)),
+        // It reads a request when it begins with it; others have a loop that reads what comes, and may
+        // end the connection before they look at it.
+        (traits.class.as_deref() == Some("gthread"))
+            .then(|| derived("upstream-reuse", "all".to_owned())),
         proxy_protocol.map(|version| derived("proxy-protocol", version.to_owned())),
     ]
     .into_iter()
@@ -134,6 +138,10 @@ mod tests {
             ..Traits::default()
         };
         assert_eq!(texts(&traits, false), "concurrency=8 upstream-keep-alive=4500ms");
+        traits.class = Some("gthread".to_owned());
+        let expected = "concurrency=8 upstream-keep-alive=4500ms upstream-reuse=all";
+        assert_eq!(texts(&traits, false), expected);
+        traits.class = None;
         traits.keep_alive = seconds(0);
         traits.proxy_protocol = Some(ProxyProtocol::V1);
         let expected = "concurrency=8 upstream-keep-alive=off proxy-protocol=v1";

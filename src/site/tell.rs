@@ -27,7 +27,8 @@ pub(super) fn server(
     }
     let traits = &launch.traits;
     let Some(server) = traits.server else { return };
-    let follows = ["upstream", "concurrency", "upstream-keep-alive", "proxy-protocol"];
+    let follows =
+        ["upstream", "concurrency", "upstream-keep-alive", "upstream-reuse", "proxy-protocol"];
     let follows = config
         .shown()
         .iter()

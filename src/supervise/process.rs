@@ -176,9 +176,11 @@ fn read_stat(stat: &[u8]) -> Option<Listed> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
     let state = fields.next()?;
-    let mut id_in_next = || fields.next()?.parse().ok().map(Pid::from_raw);
+    // Of a process that is just ending the kernel says -1.
+    let known = |id: i32| Pid::from_raw(id.max(0));
+    let mut id_in_next = || fields.next()?.parse().ok().map(known);
     let (parent, group) = (id_in_next()?, id_in_next()?);
-    let id = Pid::from_raw(id.parse().ok()?)?;
+    let id = known(id.parse().ok()?)?;
     Some(Listed { id, parent, group, is_zombie: matches!(state, "Z" | "X") })
 }
 
@@ -194,6 +196,8 @@ mod tests {
         assert_eq!(listed.parent, Pid::from_raw(7));
         assert_eq!(listed.group, Pid::from_raw(41));
         assert!(listed.is_zombie);
+        let ending = read_stat(b"42 (a) X 0 -1 -1 0 -1 4194560").unwrap();
+        assert_eq!((ending.parent, ending.group), (None, None));
         for broken in [&b""[..], b"42", b"42 (a) S", b"x (a) S 1 2"] {
             assert_eq!(read_stat(broken), None);
         }

@@ -5,6 +5,8 @@ use crate::support::{Answer, Application, Forebay, OK, Visit};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
 
+const REUSE: [&str; 1] = ["--upstream-reuse=all"];
+
 fn post(length: usize) -> String {
     let content = "x".repeat(length);
     format!(
@@ -31,7 +33,7 @@ fn what_was_not_read_is_sent_again() {
         Application::playing(ends_behind_one_byte),
         Application::on_unix(&path, ends_behind_one_byte),
     ] {
-        let forebay = Forebay::before(&application);
+        let forebay = Forebay::with(&application, &REUSE);
         assert_eq!(forebay.exchange(GET).text(), "ok");
         let answer = forebay.exchange(post(2));
         assert_eq!(answer.text(), "ok", "{answer:?}");
@@ -73,16 +75,28 @@ fn what_has_an_interim_answer_is_begun() {
         visit.send("HTTP/1.1 103 Early Hints\r\n\r\n");
         visit.abandon();
     });
-    let forebay = Forebay::before(&application);
+    let forebay = Forebay::with(&application, &REUSE);
     assert_eq!(forebay.exchange(GET).text(), "ok");
     is_lost(&forebay.exchange(post(2)));
     assert_eq!(application.heard().len(), 1);
 }
 
 #[test]
+fn effects_reuse_a_connection_only_where_that_is_said_and_they_are_small() {
+    for (flags, length, connections) in [(&[][..], 2, 2), (&REUSE, 2, 1), (&REUSE, 4096, 2)] {
+        let application = Application::ok();
+        let forebay = Forebay::with(&application, flags);
+        assert_eq!(forebay.exchange(GET).text(), "ok");
+        assert_eq!(forebay.exchange(post(length)).text(), "ok");
+        assert_eq!(application.heard().len(), connections, "{flags:?}, {length}");
+    }
+}
+
+#[test]
 fn what_is_not_written_at_once_goes_on_a_fresh_connection() {
     let application = Application::ok();
-    let forebay = Forebay::with(&application, &["--spool-memory", "0B"]).ready();
+    let forebay =
+        Forebay::with(&application, &["--upstream-reuse=all", "--spool-memory=0B"]).ready();
     assert_eq!(forebay.exchange(GET).text(), "ok");
     assert_eq!(forebay.exchange(post(2)).text(), "ok");
     assert_eq!(application.heard().len(), 2);
@@ -96,7 +110,7 @@ fn after_one_that_may_have_been_read_effects_get_fresh_connections() {
         // Reads one more, and ends quietly.
         visit.request();
     });
-    let forebay = Forebay::before(&application);
+    let forebay = Forebay::with(&application, &REUSE);
     assert_eq!(forebay.exchange(GET).text(), "ok");
     is_lost(&forebay.exchange(post(2)));
     for _ in 0..3 {

@@ -529,7 +529,7 @@ fn an_answer_with_an_endless_header_section_gets_502() {
 }
 
 #[test]
-fn a_connection_is_reused_for_what_can_be_repeated_if_it_is_lost() {
+fn a_connection_is_reused_for_what_may_be_repeated() {
     let application = Application::ok();
     let forebay = Forebay::with(&application, &["--upstream-keep-alive", "1h"]);
     let mut wire = forebay.connect();
@@ -539,10 +539,7 @@ fn a_connection_is_reused_for_what_can_be_repeated_if_it_is_lost() {
     assert_eq!(forebay.exchange(GET).text(), "ok", "also for another client");
     assert_eq!(application.heard().len(), 1);
     assert_eq!(wire.exchange(post("Content-Length: 2\r\n\r\nhi")).text(), "ok");
-    assert_eq!(application.heard().len(), 1, "of so little is known whether it was read");
-    let long = post(&format!("Content-Length: 4096\r\n\r\n{}", "x".repeat(4096)));
-    assert_eq!(wire.exchange(long).text(), "ok");
-    assert_eq!(application.heard().len(), 2, "another effect goes on a fresh connection");
+    assert_eq!(application.heard().len(), 2, "an effect goes on a fresh connection");
     assert_eq!(wire.exchange(GET).text(), "ok");
     assert_eq!(application.heard().len(), 2);
 }
@@ -696,8 +693,8 @@ fn a_unix_socket_serves_as_well() {
     assert_eq!(wire.exchange(GET).text(), "ok");
     assert_eq!(wire.exchange(GET).text(), "ok");
     assert_eq!(wire.exchange(post("Content-Length: 5\r\n\r\nhello")).text(), "ok");
-    assert_eq!(application.heard().len(), 1);
-    assert!(application.heard_text()[0].ends_with("\r\n\r\nhello"));
+    assert_eq!(application.heard().len(), 2);
+    assert!(application.heard_text()[1].ends_with("\r\n\r\nhello"));
 }
 
 #[test]

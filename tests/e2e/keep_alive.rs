@@ -27,6 +27,8 @@ struct Deployment {
     /// Whether a worker that ends gives up a few requests in such a way that nobody can tell them from
     /// what it has processed: then a POST among them may not be sent again.
     ends_quietly: bool,
+    /// Whether POSTs reuse connections.
+    reuses: bool,
 }
 
 #[test]
@@ -37,6 +39,7 @@ fn nothing_is_lost_with_gunicorn_sync() {
         keep_alive: 2, // it keeps none alive, so this is only the length of a pause
         requests: 2000,
         ends_quietly: false,
+        reuses: false,
     });
 }
 
@@ -48,6 +51,7 @@ fn nothing_is_lost_with_gunicorn_threads() {
         keep_alive: 1,
         requests: 2000,
         ends_quietly: false,
+        reuses: true,
     });
 }
 
@@ -60,6 +64,7 @@ fn nothing_is_lost_with_gunicorn_threads_that_are_reloaded() {
         keep_alive: 2,
         requests: 2000,
         ends_quietly: false,
+        reuses: true,
     });
 }
 
@@ -71,6 +76,7 @@ fn nothing_is_lost_with_gunicorn_asgi() {
         keep_alive: 1,
         requests: 2000,
         ends_quietly: false,
+        reuses: false,
     });
 }
 
@@ -82,6 +88,7 @@ fn nothing_is_lost_with_uvicorn() {
         keep_alive: 1,
         requests: 1000,
         ends_quietly: true,
+        reuses: false,
     });
 }
 
@@ -102,15 +109,18 @@ const GRANIAN: Deployment = Deployment {
     keep_alive: 2, // it has no such limit, so this is only the length of a pause
     requests: 2000,
     ends_quietly: false,
+    reuses: false,
 };
 
 /// Bursts and pauses as long as the server keeps a connection, with reloads; then the account.
 fn replaced_under_load(deployment: Deployment) {
-    let Deployment { server, flags, keep_alive, requests, ends_quietly } = deployment;
+    let Deployment { server, flags, keep_alive, requests, ends_quietly, reuses } = deployment;
     let site = Noted::start(server, flags);
     // Longer than the server's, so that connections are reused that it may just be closing.
     let reckless = format!("{}ms", keep_alive * 1000 + 500);
-    let forebay = Forebay::with(site.address(), &["--upstream-keep-alive", &reckless]);
+    let reuse = if reuses { "all" } else { "safe" };
+    let flags = ["--upstream-keep-alive", &reckless, "--upstream-reuse", reuse];
+    let forebay = Forebay::with(site.address(), &flags);
 
     let requests = number_from_environment("FOREBAY_TEST_REQUESTS", requests);
     let pauses = (6 / keep_alive).max(requests / 2000);

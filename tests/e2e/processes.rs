@@ -52,6 +52,7 @@ fn threads_get_connections_that_are_kept_and_the_protocol_that_they_expect() {
     assert_eq!(visit(&site, "/").text(), "home of 127.0.0.1");
     site.wait_for("--concurrency 8", 1);
     site.wait_for("--upstream-keep-alive 6500ms", 1);
+    site.wait_for("--upstream-reuse all", 1);
     ends(site);
     let variables = [APP_SERVICE, ("GUNICORN_CMD_ARGS", "--threads 4 --proxy-protocol v1")];
     let site = Started::new("", &web, &variables);

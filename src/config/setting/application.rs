@@ -35,6 +35,13 @@ pub(super) const LIST: &[Setting] = &[
     ),
     one(
         UPSTREAM,
+        "upstream-reuse",
+        "WHICH",
+        "safe",
+        "Which requests reuse a connection to the application: `safe` for GET, HEAD and OPTIONS without content, `all` for all of up to 4 KiB; gunicorn's threads lose none by it, servers on asyncio now and then one",
+    ),
+    one(
+        UPSTREAM,
         "proxy-protocol",
         "VERSION",
         "off",

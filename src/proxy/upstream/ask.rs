@@ -266,6 +266,7 @@ mod tests {
                 client_idle: second,
             },
             keep_alive: Duration::ZERO,
+            reuses_for_effects: false,
             proxy_protocol: None,
         };
         let questions = Questions {

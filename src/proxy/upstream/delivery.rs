@@ -47,8 +47,8 @@ enum Reuse {
 }
 
 impl Reuse {
-    /// That of a request with so large a header section to an application on this machine or another.
-    fn of(outgoing: &Outgoing<'_>, head_bytes: usize, is_here: bool) -> Self {
+    /// That of a request with so large a header section.
+    fn of(outgoing: &Outgoing<'_>, head_bytes: usize, reuses_for_effects: bool) -> Self {
         let content_bytes = match &outgoing.content {
             Content::None if is_safe(&outgoing.head.method) => return Self::Always,
             Content::None => 0,
@@ -56,7 +56,7 @@ impl Reuse {
             Content::Whole(_) | Content::Stream(_) => return Self::Never,
         };
         let is_written_at_once = head_bytes as u64 + content_bytes <= ONE_READ as u64;
-        if is_written_at_once && is_here { Self::IfTrusted } else { Self::Never }
+        if is_written_at_once && reuses_for_effects { Self::IfTrusted } else { Self::Never }
     }
 }
 
@@ -76,7 +76,7 @@ impl<'a> Delivery<'a> {
         let length = content_length(method, &outgoing.content);
         head::write_request(&mut text, outgoing.head, length);
         Self {
-            reuse: Reuse::of(&outgoing, text.len(), upstream.is_here),
+            reuse: Reuse::of(&outgoing, text.len(), upstream.reuses_for_effects),
             text: text.freeze(),
             may_repeat: !matches!(outgoing.content, Content::Stream(_)),
             repeats: 0,

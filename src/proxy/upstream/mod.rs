@@ -53,6 +53,9 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// How long an idle connection may be reused: shorter than the application's own keep-alive.
     pub keep_alive: Duration,
+    /// Whether small requests with an effect may reuse one: only before a server that leaves a request
+    /// unread whose connection it closes.
+    pub reuses_for_effects: bool,
     /// Whether each connection begins with its client's address. Then none is reused.
     pub proxy_protocol: Option<proxy_protocol::Version>,
 }
@@ -297,8 +300,8 @@ pub enum Incomer {
 #[derive(Debug)]
 pub struct Upstream {
     settings: Settings,
-    /// Whether the application is on this machine.
-    is_here: bool,
+    /// Whether it is known of small requests afterwards whether they were read, and may be used.
+    reuses_for_effects: bool,
     common: Common,
     pool: Arc<Pool>,
     errands: Arc<Errands>,
@@ -314,8 +317,8 @@ impl Upstream {
         };
         let pool = Arc::new(Pool::new(keep_alive, common.queue.settings().concurrency));
         common.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pool));
-        let is_here = settings.address.is_here();
-        Self { settings, is_here, common, pool, errands: Arc::default() }
+        let reuses_for_effects = settings.reuses_for_effects && settings.address.is_here();
+        Self { settings, reuses_for_effects, common, pool, errands: Arc::default() }
     }
 
     /// Closes connections that are too old to be reused, until the runtime ends.
