@@ -27,12 +27,7 @@ pub(super) fn server(
     }
     let traits = &launch.traits;
     let Some(server) = traits.server else { return };
-    let follows =
-        ["upstream", "concurrency", "upstream-keep-alive", "upstream-reuse", "proxy-protocol"];
-    let follows = config
-        .shown()
-        .iter()
-        .filter(|shown| follows.contains(&shown.name) && shown.origin == Origin::Server);
+    let follows = config.shown().iter().filter(|shown| shown.origin == Origin::Server);
     let follows = follows.map(|shown| format!("--{} {}", shown.name, shown.value()));
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
     tracing::info!(

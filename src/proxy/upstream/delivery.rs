@@ -76,7 +76,7 @@ impl<'a> Delivery<'a> {
         let length = content_length(method, &outgoing.content);
         head::write_request(&mut text, outgoing.head, length);
         Self {
-            reuse: Reuse::of(&outgoing, text.len(), upstream.reuses_for_effects),
+            reuse: Reuse::of(&outgoing, text.len(), upstream.settings.reuses_for_effects),
             text: text.freeze(),
             may_repeat: !matches!(outgoing.content, Content::Stream(_)),
             repeats: 0,

@@ -300,8 +300,6 @@ pub enum Incomer {
 #[derive(Debug)]
 pub struct Upstream {
     settings: Settings,
-    /// Whether it is known of small requests afterwards whether they were read, and may be used.
-    reuses_for_effects: bool,
     common: Common,
     pool: Arc<Pool>,
     errands: Arc<Errands>,
@@ -309,7 +307,9 @@ pub struct Upstream {
 
 impl Upstream {
     /// An upstream leg without connections.
-    pub fn new(settings: Settings, common: Common) -> Self {
+    pub fn new(mut settings: Settings, common: Common) -> Self {
+        // Of an application elsewhere nobody knows whether it has read a request.
+        settings.reuses_for_effects &= settings.address.is_here();
         let keep_alive = match settings.proxy_protocol {
             // One client per connection: the header is read once (facts, 10.1 and trap 29).
             Some(_) => Duration::ZERO,
@@ -317,8 +317,7 @@ impl Upstream {
         };
         let pool = Arc::new(Pool::new(keep_alive, common.queue.settings().concurrency));
         common.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pool));
-        let reuses_for_effects = settings.reuses_for_effects && settings.address.is_here();
-        Self { settings, reuses_for_effects, common, pool, errands: Arc::default() }
+        Self { settings, common, pool, errands: Arc::default() }
     }
 
     /// Closes connections that are too old to be reused, until the runtime ends.

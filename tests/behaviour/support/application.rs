@@ -195,8 +195,13 @@ fn accept(listener: &Listener, world: &Arc<World>) {
 }
 
 fn serve(socket: Socket, accepted: usize, world: &Arc<World>) {
-    let (held, world) = (Vec::new(), Arc::clone(world));
-    let mut visit = Visit { socket, held, number: None, is_abandoned: false, world: world.clone() };
+    let mut visit = Visit {
+        socket,
+        held: Vec::new(),
+        number: None,
+        is_abandoned: false,
+        world: Arc::clone(world),
+    };
     if visit.is_to_be_lost() {
         world.kept.change(|kept| kept.sockets.remove(&accepted));
         return;
