@@ -38,7 +38,7 @@ fn nothing_is_lost_when_workers_and_masters_die() {
     eprintln!(
         "gthread, seed {seed}: {strikes} strikes; held {held}, repeated {repeated}; {account}"
     );
-    assert_right(&account, strikes);
+    assert_right(&account, strikes, &forebay);
     let outages = chaos.without_application.len();
     assert!(outages == 0 || held > 0, "{outages} times without a master, and nobody waited");
 }
@@ -48,7 +48,7 @@ fn nothing_is_lost_when_connections_are_cut() {
     let flags = ["--workers=4", "--preload"];
     let site = Noted::start(Server::Gunicorn("sync"), &flags);
     let mut chaos = Chaos::new();
-    let relay = Relay::before(site.address(), 3, chaos.seed);
+    let relay = Relay::before(site.address(), 1, chaos.seed);
     let forebay = Forebay::with(relay.address(), &[]);
     let all = chaos.under_load(&forebay, |chaos| match chaos.random.below(100) {
         0..40 => site.signal_worker("KILL", chaos.random.below(100)),
@@ -61,7 +61,7 @@ fn nothing_is_lost_when_connections_are_cut() {
     let repeated = forebay.repeated();
     eprintln!("sync, seed {seed}: {strikes} strikes, {cuts} cuts; repeated {repeated}; {account}");
     assert!(cuts > 0 && repeated > 0, "{cuts} cuts, {repeated} requests sent again");
-    assert_right(&account, strikes + cuts);
+    assert_right(&account, strikes + cuts, &forebay);
 }
 
 /// What strikes, and when.
@@ -126,9 +126,11 @@ impl Drop for Ender<'_> {
     }
 }
 
-fn assert_right(account: &Account, strikes: u64) {
+fn assert_right(account: &Account, strikes: u64, forebay: &Forebay) {
     assert!(account.right > 300 && strikes > 5, "hardly a test: {strikes} strikes, {account}");
-    assert_eq!(account.lost_gets, 0, "idempotent requests are sent again: {account}");
+    let given_up = forebay.given_up();
+    assert_eq!(account.lost_gets, given_up, "idempotent requests are sent again: {account}");
+    assert!(given_up <= 2, "seldom is one struck three times: {account}");
     assert_eq!(account.lost_posts, 0, "what was not sent yet can wait: {account}");
     assert_eq!(account.doubled_posts, 0, "{account}");
     assert_eq!((account.wrong, account.invented), (0, 0), "{account}");

@@ -62,6 +62,13 @@ impl Forebay {
         self.process.written().lines().filter(|line| line.contains(r#","repeats":"#)).count()
     }
 
+    /// How many GETs it gave up after three attempts, by its log.
+    pub(crate) fn given_up(&self) -> usize {
+        let parts = [r#""method":"GET""#, r#""code":"FB-32""#, r#""repeats":2,"#];
+        let has_all = |line: &&str| parts.iter().all(|part| line.contains(part));
+        self.process.written().lines().filter(has_all).count()
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
         &self.address

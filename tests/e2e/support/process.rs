@@ -83,7 +83,10 @@ impl Drop for Process {
             self.kill();
         }
         if thread::panicking() {
-            eprintln!("--- {}\n{}", self.log.display(), self.written());
+            // Its end only: what failed is said before it, and may be cut off where all is long.
+            let written = self.written();
+            let end = &written[written.floor_char_boundary(written.len().saturating_sub(2000))..];
+            eprintln!("--- the end of {}\n{end}", self.log.display());
         }
     }
 }

@@ -95,11 +95,19 @@ fn pass(mut client: TcpStream, upstream: &str, cut: Option<Cut>) -> io::Result<(
         drop(io::copy(&mut from_client, &mut to_server));
         drop(to_server.shutdown(Shutdown::Write));
     });
+    let result = pass_answer(&mut server, &mut client, cut);
+    // The other thread has the client's connection too, and waits for what may never come.
+    client.shutdown(Shutdown::Both)?;
+    result
+}
+
+/// Passes what the server says, up to its end or the cut.
+fn pass_answer(server: &mut TcpStream, client: &mut TcpStream, cut: Option<Cut>) -> io::Result<()> {
     let mut piece = [0; 16 * 1024];
     loop {
         let count = server.read(&mut piece)?;
         if count == 0 || matches!(cut, Some(Cut::BeforeAnswer)) {
-            return client.shutdown(Shutdown::Both);
+            return Ok(());
         }
         client.write_all(&piece[..count])?;
     }
