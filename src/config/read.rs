@@ -152,6 +152,12 @@ pub(super) fn upstream(
             return None;
         }
     };
+    if reuses_for_effects == Some(true) && !address.is_here() {
+        let why = "`all` needs an application on this machine, since of another nobody knows whether \
+                   it has read a request: leave it out, or name the application by localhost or a \
+                   unix socket";
+        sources.fault("upstream-reuse", why);
+    }
     Some(upstream::Settings {
         address,
         deadlines: upstream::Deadlines {

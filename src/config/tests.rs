@@ -107,6 +107,21 @@ fn the_front_door_id_needs_the_front_door() {
 }
 
 #[test]
+fn requests_with_an_effect_reuse_connections_on_this_machine_only() {
+    let reuses = |upstream: &str| {
+        let config = load(&format!("upstream={upstream}\nupstream-reuse=all"), "");
+        config.map(|config| config.upstream.reuses_for_effects)
+    };
+    for here in ["127.0.0.1:8001", "[::1]:8001", "localhost:8001", "unix:/tmp/gunicorn.sock"] {
+        assert!(reuses(here).unwrap(), "{here}");
+    }
+    for elsewhere in ["10.0.0.5:8001", "app:8001"] {
+        let why = reuses(elsewhere).unwrap_err().to_string();
+        assert!(why.contains("`all` needs an application on this machine"), "{why}");
+    }
+}
+
+#[test]
 fn a_file_is_obeyed_and_its_unknown_keys_are_not_ignored() {
     let folder = std::env::temp_dir().join(format!("forebay-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

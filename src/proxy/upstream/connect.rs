@@ -9,8 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use bytes::BytesMut;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::pulse::{Counted, Pulse};
 use crate::socket::Socket;
 
 /// Where the application listens.
@@ -46,7 +46,7 @@ impl fmt::Display for Address {
 
 impl Address {
     /// Whether it is on this machine for certain.
-    pub(super) fn is_here(&self) -> bool {
+    pub fn is_here(&self) -> bool {
         match self {
             Self::Tcp { host, .. } => {
                 host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
@@ -110,31 +110,18 @@ pub(super) struct Connection {
     _open: Counted,
 }
 
-/// Counts a connection as open until it is dropped or becomes a tunnel.
-#[derive(Debug)]
-struct Counted(Arc<AtomicU64>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Connection {
     /// Wraps a fresh stream, and counts it.
-    pub(super) fn new(stream: Socket, open: &Arc<AtomicU64>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn new(stream: Socket, pulse: &Pulse) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),
             has_room: false,
             alarm: None,
-            _open: Counted(Arc::clone(open)),
+            _open: pulse.opened(),
         }
     }
-}
 
-impl Connection {
     /// Ready when it is later than `until`.
     ///
     /// The alarm stays set for the next exchange, which moves it when it fires too early: to set one

@@ -10,12 +10,12 @@ mod connect;
 mod delivery;
 mod exchange;
 mod head;
+mod pulse;
 pub mod queue;
 mod running;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub use ask::{Asker, Questions};
 pub use connect::Address;
 pub use exchange::Deadlines;
 pub use head::{BadHead, Head, Length, read_response};
+pub use pulse::Pulse;
 pub use queue::Queue;
 
 use super::answer::Answer;
@@ -53,8 +54,8 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// How long an idle connection may be reused: shorter than the application's own keep-alive.
     pub keep_alive: Duration,
-    /// Whether small requests with an effect may reuse one: only before a server that leaves a request
-    /// unread whose connection it closes.
+    /// Whether small requests with an effect may reuse one: only before a server on this machine that
+    /// leaves a request unread whose connection it closes.
     pub reuses_for_effects: bool,
     /// Whether each connection begins with its client's address. Then none is reused.
     pub proxy_protocol: Option<proxy_protocol::Version>,
@@ -163,78 +164,6 @@ impl Error {
     }
 }
 
-/// What all data threads know of the application from its answers.
-#[derive(Debug)]
-pub struct Pulse {
-    base: Instant,
-    last_answer_ms: AtomicU64,
-    last_break_ms: AtomicU64,
-    repeats: AtomicU64,
-    open: Arc<AtomicU64>,
-}
-
-impl Pulse {
-    /// Begins without an answer.
-    pub fn new() -> Self {
-        Self {
-            base: Instant::now(),
-            last_answer_ms: AtomicU64::new(0),
-            last_break_ms: AtomicU64::new(0),
-            repeats: AtomicU64::new(0),
-            open: Arc::default(),
-        }
-    }
-
-    /// How many requests were sent again so far.
-    pub fn repeats(&self) -> u64 {
-        self.repeats.load(Ordering::Relaxed)
-    }
-
-    /// How many connections to the application are open, those that became tunnels aside.
-    pub fn open(&self) -> u64 {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    fn repeated(&self) {
-        self.repeats.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Never 0.
-    fn since_base_ms(&self, now: Instant) -> u64 {
-        u64::try_from((now - self.base).as_millis()).unwrap_or(u64::MAX).max(1)
-    }
-
-    fn answered(&self, now: Instant) {
-        self.last_answer_ms.store(self.since_base_ms(now), Ordering::Relaxed);
-    }
-
-    /// Notes that a connection that had been used ended quietly after a request.
-    fn broke(&self, now: Instant) {
-        self.last_break_ms.store(self.since_base_ms(now), Ordering::Relaxed);
-    }
-
-    /// Whether one did within a minute before `now`.
-    fn has_broken(&self, now: Instant) -> bool {
-        let last = self.last_break_ms.load(Ordering::Relaxed);
-        last > 0 && now < self.base + Duration::from_millis(last) + DISTRUST
-    }
-
-    /// Whether the application answered anything at or after `since`.
-    fn has_answered_since(&self, since: Instant) -> bool {
-        let last = self.last_answer_ms.load(Ordering::Relaxed);
-        last > 0 && self.base + Duration::from_millis(last) >= since
-    }
-}
-
-/// How long a used connection that broke is held against the others.
-const DISTRUST: Duration = Duration::from_mins(1);
-
-impl Default for Pulse {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// What the upstream legs of all data threads share.
 #[derive(Clone, Debug)]
 pub struct Common {
@@ -307,9 +236,7 @@ pub struct Upstream {
 
 impl Upstream {
     /// An upstream leg without connections.
-    pub fn new(mut settings: Settings, common: Common) -> Self {
-        // Of an application elsewhere nobody knows whether it has read a request.
-        settings.reuses_for_effects &= settings.address.is_here();
+    pub fn new(settings: Settings, common: Common) -> Self {
         let keep_alive = match settings.proxy_protocol {
             // One client per connection: the header is read once (facts, 10.1 and trap 29).
             Some(_) => Duration::ZERO,
@@ -391,25 +318,8 @@ async fn connect(
     pulse: &Pulse,
 ) -> Result<Connection, Error> {
     match timeout(deadline, address.connect()).await {
-        Ok(Ok(stream)) => Ok(Connection::new(stream, &pulse.open)),
+        Ok(Ok(stream)) => Ok(Connection::new(stream, pulse)),
         Ok(Err(source)) => Err(Error::Connect { address: address.clone(), source }),
         Err(_) => Err(Error::ConnectDeadline { address: address.clone(), deadline }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_broken_connection_is_held_against_the_others_for_a_minute() {
-        let pulse = Pulse::new();
-        assert!(!pulse.has_broken(Instant::now()));
-        pulse.broke(Instant::now());
-        assert!(pulse.has_broken(Instant::now()));
-        tokio::time::advance(Duration::from_secs(59)).await;
-        assert!(pulse.has_broken(Instant::now()));
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert!(!pulse.has_broken(Instant::now()));
     }
 }
