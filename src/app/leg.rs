@@ -18,15 +18,13 @@ use crate::telemetry::{self, Output};
 ///
 /// [`Error::System`] and [`Error::Postgres`] when it cannot start.
 pub fn run(config: &Config, settings: &postgres_tls::Settings) -> Result<End, Error> {
+    let mut signals = Signals::catch(false)?;
     let leg = Leg::bind(settings, false)?;
     let (output, writer) = Output::start(io::stdout())
         .map_err(|source| Error::System { what: "log thread", source })?;
     telemetry::install(config.log, &output);
     let deadline = config.drain_deadline;
     let end = runtime()?.block_on(async {
-        let signals = Signals::catch(false);
-        let mut signals =
-            signals.map_err(|source| Error::System { what: "signal handler", source })?;
         let mut leg = leg.start()?;
         signals.stop().await;
         tracing::info!(deadline_ms = deadline.as_millis(), "told to stop: draining");

@@ -119,10 +119,11 @@ pub enum End {
 ///
 /// [`Error`] when it cannot start.
 pub fn run(config: &Config, witness: Option<Arc<Witness>>) -> Result<End, Error> {
+    let signals = Signals::catch(false)?;
     let listener = bind(config)?;
     let leg = config.postgres.as_ref().map(|leg| Leg::bind(leg, false)).transpose()?;
     let (programs, announce) = (vec![], || {});
-    let site = Site { listener, programs, release: None, announce, signals: None, leg };
+    let site = Site { listener, programs, release: None, announce, signals, leg };
     run_with(config, witness, site)
 }
 
@@ -137,8 +138,8 @@ pub struct Site<A> {
     pub release: Option<turns::Wish>,
     /// Says what was found out before there was a log.
     pub announce: A,
-    /// The signals, if they are caught already.
-    pub signals: Option<Signals>,
+    /// The signals, caught before the port was taken.
+    pub signals: Signals,
     /// The leg to the PostgreSQL server: it serves before anything is started, and ends last.
     pub leg: Option<Leg>,
 }
@@ -172,8 +173,6 @@ fn run_with(
     let leg = leg.map(Leg::start).transpose()?;
     let finished = start_threads(config, &shared, listener)?;
     let end = control.block_on(async {
-        let signals = signals.map_or_else(|| Signals::catch(false), Ok);
-        let signals = signals.map_err(|source| Error::System { what: "signal handler", source })?;
         if let Some(door) = &door {
             tokio::spawn(admin::serve(door, shared.look.clone()));
         }

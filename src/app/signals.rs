@@ -11,6 +11,8 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
 
+use super::Error;
+
 /// The signals that forebay obeys.
 #[derive(Debug)]
 pub struct Signals {
@@ -20,48 +22,54 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Does something that may take a while before there is anything to stop, outside of a runtime.
-    /// Returns the signals, none of which is lost, and the result; nothing if one was to stop. `work`
-    /// is then told by its flag, and waited for.
+    /// Begins to catch them, outside of a runtime; SIGHUP only where there is something to reload.
     ///
-    /// The first process of a container does not end by a signal that it does not catch.
+    /// This comes before anybody can know that forebay runs. A signal that comes earlier, or while its
+    /// handler is set, may be lost: the first process of a container does not end by a signal that it
+    /// does not catch.
     ///
     /// # Errors
     ///
-    /// When the system gives no handler or no thread.
-    pub fn during<T: Send + 'static>(
-        work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
-    ) -> io::Result<(Self, Option<T>)> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut signals = Self::catch(true)?;
-            let is_given_up = Arc::new(AtomicBool::new(false));
-            let flag = Arc::clone(&is_given_up);
-            let mut working = spawn_blocking(move || work(&flag));
-            tokio::select! {
-                result = &mut working => {
-                    let result = result.map_err(io::Error::other)?;
-                    Ok((signals, Some(result)))
-                }
-                () = signals.stop() => {
-                    is_given_up.store(true, Ordering::Relaxed);
-                    working.await.map_err(io::Error::other)?;
-                    Ok((signals, None))
-                }
-            }
-        })
+    /// [`Error::System`] when the system gives no handler.
+    pub fn catch(has_children: bool) -> Result<Self, Error> {
+        Self::try_catch(has_children).map_err(no_handler)
     }
 
-    /// Begins to catch them; SIGHUP only where there is something to reload.
-    ///
-    /// # Errors
-    ///
-    /// When the system gives no handler.
-    pub(super) fn catch(has_children: bool) -> io::Result<Self> {
+    fn try_catch(has_children: bool) -> io::Result<Self> {
+        // Handlers are set within a runtime, and are received in any.
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let _within = runtime.enter();
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: if has_children { Some(signal(SignalKind::hangup())?) } else { None },
+        })
+    }
+
+    /// Does something that may take a while before there is anything to stop, outside of a runtime.
+    /// Returns its result; nothing if a signal was to stop. `work` is then told by its flag, and waited
+    /// for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] when the system gives no thread.
+    pub fn during<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(no_handler)?;
+        runtime.block_on(async {
+            let is_given_up = Arc::new(AtomicBool::new(false));
+            let flag = Arc::clone(&is_given_up);
+            let mut working = spawn_blocking(move || work(&flag));
+            let result = tokio::select! {
+                result = &mut working => result.map(Some),
+                () = self.stop() => {
+                    is_given_up.store(true, Ordering::Relaxed);
+                    working.await.map(|_| None)
+                }
+            };
+            result.map_err(|why| no_handler(why.into()))
         })
     }
 
@@ -92,6 +100,10 @@ impl Signals {
     pub(super) async fn stop(&mut self) {
         while self.next().await != Order::Stop {}
     }
+}
+
+fn no_handler(source: io::Error) -> Error {
+    Error::System { what: "signal handler", source }
 }
 
 /// What a signal asks for.

@@ -80,18 +80,18 @@ pub struct Given<'a> {
 ///
 /// [`Error`].
 pub fn run(given: &Given<'_>) -> Result<End, Error> {
+    let mut signals = Signals::catch(true)?;
     let mut draft = Draft::make(given, Purpose::Run)?;
     let leg = draft.leg.take();
     // From now on visitors can connect; they wait.
     let listener = app::bind(&draft.config)?;
     let questions = draft.questions();
-    let (signals, answers) = Signals::during(move |flag| questions.ask(flag))
-        .map_err(|source| app::Error::System { what: "signal handler", source })?;
-    let Some(answers) = answers else { return Ok(End::Drained) };
+    let Some(answers) = signals.during(move |flag| questions.ask(flag))? else {
+        return Ok(End::Drained);
+    };
     let site = draft.conclude(given, answers)?;
     let (programs, announce) = (site.programs(), || site.announce());
     let release = site.release(&programs, given.environment);
-    let signals = Some(signals);
     let parts = app::Site { listener, programs, release, announce, signals, leg };
     Ok(app::run_site(&site.config, parts)?)
 }

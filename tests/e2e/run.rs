@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use crate::support::process::Process;
 use crate::support::random::number_from_environment;
 use crate::support::start::Started;
 use crate::support::wire::{Wire, message};
-use crate::support::{database, eventually, fresh_number};
+use crate::support::{database, eventually, free_port, fresh_number};
 
 const PROCFILE: &str = "release: python manage.py check
 web: gunicorn mysite.wsgi --no-control-socket --bind 0.0.0.0:$PORT --workers ${WEB_CONCURRENCY:-2}
@@ -148,6 +149,25 @@ fn a_module_that_cannot_be_imported_ends_forebay_with_gunicorns_code() {
 }
 
 #[test]
+fn whoever_can_connect_can_stop_it() {
+    let web = ["--", "sleep", "100"];
+    let (proxy, run): (&[&str], &[&str]) = (&["proxy", "--upstream", "127.0.0.1:1"], &["run"]);
+    for (words, web) in [(proxy, &web[..0]), (run, &web)] {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = Process::command(env!("CARGO_BIN_EXE_forebay"));
+        command.args(words).args(["--listen", &address, "--host", "www.example.com"]).args(web);
+        let mut process = Process::start("stopped", command);
+        // Without a pause: what is looked for may be over in a millisecond.
+        while Wire::connect(&address).is_err() {
+            process.assert_running();
+        }
+        assert!(process.catches(SIGTERM), "{words:?}");
+        process.signal("TERM");
+        assert_eq!(process.wait().code(), Some(0), "{words:?}");
+    }
+}
+
+#[test]
 fn starts_and_stops_leave_nobody() {
     for round in 0..number_from_environment("FOREBAY_TEST_ROUNDS", 4) {
         // A worker that gunicorn forks while it is told to stop may miss that; it waits so long then.
@@ -166,3 +186,6 @@ fn starts_and_stops_leave_nobody() {
         assert!(site.left_in_tmp().is_empty(), "round {round}: {:?}", site.left_in_tmp());
     }
 }
+
+/// Its number on Linux.
+const SIGTERM: u32 = 15;

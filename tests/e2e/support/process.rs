@@ -53,6 +53,13 @@ impl Process {
         kill(signal, &self.child.id().to_string());
     }
 
+    /// Whether it has a handler for the signal of this number.
+    pub(crate) fn catches(&self, number: u32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() >> (number - 1) & 1 == 1
+    }
+
     /// Sends a signal to one of the processes that it started, if there are any.
     pub(crate) fn signal_child(&self, signal: &str, choice: u64) {
         let id = self.child.id();
@@ -85,7 +92,8 @@ impl Drop for Process {
         if thread::panicking() {
             // Its end only: what failed is said before it, and may be cut off where all is long.
             let written = self.written();
-            let end = &written[written.floor_char_boundary(written.len().saturating_sub(2000))..];
+            let begin = written.floor_char_boundary(written.len().saturating_sub(2000));
+            let (_, end) = written.split_at(begin);
             eprintln!("--- the end of {}\n{end}", self.log.display());
         }
     }
