@@ -659,10 +659,13 @@ fn a_missing_folder_does_not_end_the_start_and_is_noticed_when_it_comes() {
         &["--static", "/static/=@/static"],
     );
     both.both("GET /static/a.txt", "", "application");
-    for written in [both.whitenoise.written(), both.forebay.written()] {
-        let line = written.lines().find(|line| line.contains(&both.tree.path("static")));
-        assert!(line.is_some_and(|line| line.to_lowercase().contains("warn")), "{written}");
-    }
+    eventually("both warn of the folder", || {
+        let warns = |written: String| {
+            let line = written.lines().find(|line| line.contains(&both.tree.path("static")));
+            line.is_some_and(|line| line.to_lowercase().contains("warn"))
+        };
+        (warns(both.whitenoise.written()) && warns(both.forebay.written())).then_some(())
+    });
     both.tree.put("static/a.txt", "a");
     eventually("forebay has seen the folder", || {
         (ask(both.forebay.address(), "GET /static/a.txt", "").text() == "a").then_some(())
