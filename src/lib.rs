@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod code;
 pub mod coding;
 mod decimal;
+mod scan;
 pub mod readiness;
 pub mod socket;
 pub mod tls;

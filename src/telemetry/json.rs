@@ -7,18 +7,12 @@ use std::cell::RefCell;
 use std::time::SystemTime;
 
 use crate::decimal::digits;
+use crate::scan;
 
 /// Writes a member with a comma behind it; what is not UTF-8 becomes U+FFFD.
 pub(super) fn string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    // Without a branch in it, the loop takes sixteen bytes at a time.
-    let strange = value.iter().fold(0, |strange, &byte| {
-        strange
-            | u8::from(byte < 0x20)
-            | u8::from(byte > 0x7e)
-            | u8::from(byte == b'"')
-            | u8::from(byte == b'\\')
-    });
-    if strange == 0 {
+    let is_strange = |byte| !matches!(byte, b' '..=b'~') || byte == b'"' || byte == b'\\';
+    if !scan::any(value, is_strange) {
         return raw(out, name, value);
     }
     let text = serde_json::Value::from(String::from_utf8_lossy(value)).to_string();

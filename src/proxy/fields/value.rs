@@ -7,6 +7,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::scan;
+
 /// The value of a field: no control characters but tabs (RFC 9110 §5.5).
 #[derive(Clone, Eq, PartialEq)]
 pub struct Value(Bytes);
@@ -55,30 +57,13 @@ impl Value {
 
 /// The text of a value; nothing if it is not visible ASCII with spaces and tabs.
 pub fn text(value: &[u8]) -> Option<&str> {
-    let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
-    if value.iter().all(is_plain) { std::str::from_utf8(value).ok() } else { None }
+    let is_strange = |byte| !matches!(byte, b'\t' | b' '..=b'~');
+    if scan::any(value, is_strange) { None } else { std::str::from_utf8(value).ok() }
 }
 
 /// Whether bytes hold a control character other than a tab.
 pub(in crate::proxy) fn has_control(bytes: &[u8]) -> bool {
-    // Sixteen bytes at a time, without a branch; the last sixteen once more in place of a remainder.
-    let mut found = [0_u8; 16];
-    let mut look = |bytes: &[u8; 16]| {
-        for (found, &byte) in found.iter_mut().zip(bytes) {
-            *found |= u8::from(byte < 0x20) & u8::from(byte != b'\t') | u8::from(byte == 0x7f);
-        }
-    };
-    if let Some(last) = bytes.last_chunk::<16>() {
-        bytes.as_chunks::<16>().0.iter().for_each(&mut look);
-        look(last);
-    } else {
-        let mut few = [b' '; 16];
-        for (place, &byte) in few.iter_mut().zip(bytes) {
-            *place = byte;
-        }
-        look(&few);
-    }
-    found != [0; 16]
+    scan::any(bytes, |byte| byte.is_ascii_control() && byte != b'\t')
 }
 
 impl PartialEq<str> for Value {
