@@ -8,7 +8,6 @@
 //! takes the long way and gets the same answer.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -29,7 +28,7 @@ impl Gateway {
             return None;
         };
         let seen = self.normaliser.see(&head, client.peer).ok()?;
-        let answer = assets::at_once(&file, &head.method, &head.fields, SystemTime::now())?;
+        let answer = assets::at_once(&file, &head.method, &head.fields)?;
         let mut record = begin_record(&head.fields, client);
         (record.method, record.target) = (Some(head.method), head.uri);
         self.note(&seen, &mut record);
@@ -44,7 +43,7 @@ impl Gateway {
         if !self.assets.is_on() {
             return None;
         }
-        let path = target(section)?.split('?').next().unwrap_or_default();
+        let path = path(section)?;
         // Probers ask for `/`, and are told by fields that are not read here.
         if path == "/" {
             return None;
@@ -68,13 +67,12 @@ pub struct Short {
     pub is_last: bool,
 }
 
-/// The target of a GET or HEAD in origin form.
-fn target(head: &[u8]) -> Option<&str> {
+/// The path that a GET or HEAD in origin form asks for.
+fn path(head: &[u8]) -> Option<&str> {
     let rest = head.strip_prefix(b"GET ").or_else(|| head.strip_prefix(b"HEAD "))?;
-    let end = memchr::memchr(b' ', rest)?;
-    let target = rest.get(..end)?;
-    target.starts_with(b"/").then_some(())?;
-    std::str::from_utf8(target).ok()
+    let path = rest.get(..memchr::memchr2(b' ', b'?', rest)?)?;
+    path.starts_with(b"/").then_some(())?;
+    std::str::from_utf8(path).ok()
 }
 
 #[cfg(test)]
@@ -83,10 +81,10 @@ mod tests {
 
     #[test]
     fn only_a_path_is_looked_up() {
-        assert_eq!(target(b"GET /a?b HTTP/1.1\r\n"), Some("/a?b"));
-        assert_eq!(target(b"HEAD /a HTTP/1.1\r\n"), Some("/a"));
+        assert_eq!(path(b"GET /a?b HTTP/1.1\r\n"), Some("/a"));
+        assert_eq!(path(b"HEAD /a HTTP/1.1\r\n"), Some("/a"));
         for line in ["GET http://a/b HTTP/1.1", "POST /a HTTP/1.1", "GET /a", "get /a HTTP/1.1"] {
-            assert_eq!(target(line.as_bytes()), None, "{line}");
+            assert_eq!(path(line.as_bytes()), None, "{line}");
         }
     }
 }

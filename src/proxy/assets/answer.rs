@@ -76,8 +76,8 @@ const NOTHING: Body = Body::Heap(Bytes::new());
 
 /// Answers GET or HEAD with a file that is in memory as a whole, or with 304; nothing where the
 /// answer is another one: see [`Assets::answer`].
-pub fn at_once(file: &File, method: &Method, fields: &Fields, now: SystemTime) -> Option<AtOnce> {
-    match decide(file, method, fields, now)? {
+pub fn at_once(file: &File, method: &Method, fields: &Fields) -> Option<AtOnce> {
+    match decide(file, method, fields)? {
         Decision::Whole(form) => {
             let is_head = *method == Method::HEAD;
             let content = if is_head { NOTHING } else { form.stored.body.clone()? };
@@ -113,8 +113,7 @@ impl Assets {
             Asset::File(file) => file,
             Asset::Redirect(to) => return Ok((self.redirect(to, head)?, None)),
         };
-        let now = SystemTime::now();
-        let decision = decide(file, method, &head.fields, now).ok_or(Error::Missing)?;
+        let decision = decide(file, method, &head.fields).ok_or(Error::Missing)?;
         let (status, form, parts) = match decision {
             Decision::Whole(form) => (StatusCode::OK, form, None),
             Decision::Parts(form, parts) => (StatusCode::PARTIAL_CONTENT, form, Some(parts)),
@@ -147,7 +146,7 @@ impl Assets {
             Ok(opened) => Ok((response.map(|()| Content::of_known(opened, pieces)), coding)),
             Err(Gone::Changed | Gone::Refused(Refusal::Missing(_))) => {
                 let wanted = Wanted::of(method, &head.fields);
-                Ok((changed(file, &wanted, now).await?, None))
+                Ok((changed(file, &wanted, SystemTime::now()).await?, None))
             }
             Err(why) => Err(refused(&why)),
         }

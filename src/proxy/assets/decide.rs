@@ -35,12 +35,7 @@ pub(super) enum Decision<'a> {
 }
 
 /// Decides what a request gets. Nothing, if the file has no form, which does not happen.
-pub(super) fn decide<'a>(
-    file: &'a File,
-    method: &Method,
-    fields: &Fields,
-    now: SystemTime,
-) -> Option<Decision<'a>> {
+pub(super) fn decide<'a>(file: &'a File, method: &Method, fields: &Fields) -> Option<Decision<'a>> {
     match *method {
         Method::GET | Method::HEAD => {}
         Method::OPTIONS => return Some(Decision::Options),
@@ -54,7 +49,7 @@ pub(super) fn decide<'a>(
     let own = |form: &Representation| Validators {
         tag: Some(form.tag.clone()),
         modified: Some(file.modified),
-        now,
+        now: SystemTime::now(),
     };
     Some(match judge(fields, &own(form)) {
         Verdict::NotModified => Decision::NotModified(form),
@@ -144,7 +139,7 @@ mod tests {
             lines = lines.replace(&format!("{{{name}}}"), form.tag.to_str().unwrap());
         }
         let name = |form: &Representation| form.coding.map_or("id", Coding::name);
-        match decide(&file, method, &fields(&lines), SystemTime::now()).unwrap() {
+        match decide(&file, method, &fields(&lines)).unwrap() {
             Decision::Whole(form) => format!("200 {}", name(form)),
             Decision::NotModified(form) => format!("304 {}", name(form)),
             Decision::Failed(form) => format!("412 {}", name(form)),

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::{Method, Version};
+use smallvec::SmallVec;
 
 use super::rules::{NOBODY, Rule, Rules};
 use super::{Edges, Platform, Settings};
@@ -24,23 +25,25 @@ pub(super) struct Evidence {
     /// Lines of Cookie: HTTP/2 may send one for each cookie.
     pub(super) cookies: usize,
     /// Fields that end here, each with the reason; one that came several times may be here as often.
-    pub(super) dropped: Vec<(Name, &'static str)>,
+    pub(super) dropped: SmallVec<[(Name, &'static str); USUAL]>,
     /// Fields that must agree with the client.
-    pub(super) agreeing: Vec<Name>,
+    pub(super) agreeing: SmallVec<[Name; USUAL]>,
     /// Fields that stay if a trusted edge was passed.
     pub(super) from_edge: Vec<Name>,
     /// Fields that the client asked to have removed, each once.
     pub(super) options: Vec<Name>,
 }
 
+/// So many of a kind most requests have at most; more of them take memory.
+const USUAL: usize = 4;
+
 impl Evidence {
     /// Looks at every field once.
     pub(super) fn gather(settings: &Settings, rules: &Rules, request: &Head) -> Self {
         let (mut evidence, mut has_options) = (Self::default(), false);
         for (name, value) in request.fields.iter() {
-            let text = name.as_str();
             // No known name holds one.
-            if name.number().is_none() && text.contains('_') {
+            if name.number().is_none() && name.as_str().contains('_') {
                 evidence.drop(name, "servers disagree whether `_` is `-`");
                 continue;
             }
@@ -52,9 +55,8 @@ impl Evidence {
                     evidence.has_front_end = true;
                     evidence.client_port |= *name == names::X_CLIENT_PORT;
                 }
-                Rule::Agrees => {
-                    evidence.has_front_end |=
-                        text.contains("client-ip") || text.ends_with("-address");
+                Rule::Agrees { of_front_end } => {
+                    evidence.has_front_end |= of_front_end;
                     if !evidence.agreeing.contains(name) {
                         evidence.agreeing.push(name.clone());
                     }

@@ -31,21 +31,27 @@ impl HostKind {
 
 /// Tells what a host is; nothing if it is none (RFC 9110 §7.2, RFC 3986 §3.2.2).
 pub fn kind(host: &[u8]) -> Option<HostKind> {
-    let text = std::str::from_utf8(host).ok()?;
-    if let Some(inner) = text.strip_prefix('[') {
-        let (address, port) = inner.split_once(']')?;
+    if let Some(inner) = host.strip_prefix(b"[") {
+        let (address, port) = std::str::from_utf8(inner).ok()?.split_once(']')?;
         address.parse::<Ipv6Addr>().ok()?;
-        return is_port(port).then_some(HostKind::Literal);
+        return is_port(port.as_bytes()).then_some(HostKind::Literal);
     }
-    let (name, port) = text.find(':').map_or((text, ""), |colon| text.split_at(colon));
-    if name.is_empty() || !is_port(port) || !name.bytes().all(is_name_byte) {
+    let colon = memchr::memchr(b':', host).unwrap_or(host.len());
+    let (name, port) = host.split_at_checked(colon)?;
+    if !is_port(port) || !name.iter().all(|&byte| is_name_byte(byte)) {
         return None;
     }
-    if name.parse::<Ipv4Addr>().is_ok() {
+    // Nearly every host is a name, and nearly no name begins with a digit.
+    if name.first()?.is_ascii_digit() && is_ipv4(name) {
         return Some(HostKind::Literal);
     }
-    let name = name.strip_suffix('.').unwrap_or(name);
-    Some(if name.eq_ignore_ascii_case("localhost") { HostKind::Localhost } else { HostKind::Name })
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let is_localhost = name.eq_ignore_ascii_case(b"localhost");
+    Some(if is_localhost { HostKind::Localhost } else { HostKind::Name })
+}
+
+fn is_ipv4(name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| name.parse::<Ipv4Addr>().is_ok())
 }
 
 /// Finds the one host of a request, in the target (HTTP/2, absolute form) or the Host field.
@@ -77,10 +83,9 @@ pub(super) fn of(request: &Head) -> Result<Option<(Value, HostKind)>, Error> {
 }
 
 /// A port with its colon, or nothing.
-fn is_port(text: &str) -> bool {
-    text.strip_prefix(':').map_or(text.is_empty(), |port| {
-        port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
-    })
+fn is_port(text: &[u8]) -> bool {
+    text.strip_prefix(b":")
+        .map_or(text.is_empty(), |port| port.len() <= 5 && port.iter().all(u8::is_ascii_digit))
 }
 
 /// RFC 3986 §3.2.2, `reg-name`, less what no name in use holds.

@@ -21,7 +21,10 @@ pub(super) enum Rule {
     /// `Upgrade`: goes on only with a sound upgrade.
     Upgrade,
     /// Names one address: made to agree with the client's.
-    Agrees,
+    Agrees {
+        /// Whether it shows that a front end passed the request on.
+        of_front_end: bool,
+    },
     /// Only the front end of App Service sends it; otherwise left alone.
     FrontEnd,
     /// Goes on when Front Door was passed, which replaces it (facts, 1.4).
@@ -162,7 +165,8 @@ impl Rules {
 
 fn rule_of(name: &str) -> Option<Rule> {
     let listed = RULES.iter().find(|(listed, _)| *listed == name).map(|(_, rule)| *rule);
-    let agrees = || AGREES.contains(&name).then_some(Rule::Agrees);
+    let of_front_end = name.contains("client-ip") || name.ends_with("-address");
+    let agrees = || AGREES.contains(&name).then_some(Rule::Agrees { of_front_end });
     listed.or_else(agrees).or_else(|| family_rule(name))
 }
 
@@ -199,9 +203,13 @@ mod tests {
     #[test]
     fn every_listed_field_is_known_and_has_its_rule() {
         let rules = Rules::new(&[]);
-        let agreeing = AGREES.iter().map(|text| (text, &Rule::Agrees));
-        for (text, rule) in RULES.iter().map(|(text, rule)| (text, rule)).chain(agreeing) {
+        for (text, rule) in RULES {
             assert_eq!(rules.find(&name(text)), Some(*rule), "{text}");
+            assert!(KNOWN.contains(text), "{text} belongs to the known names");
+        }
+        for text in AGREES {
+            let rule = rules.find(&name(text));
+            assert!(matches!(rule, Some(Rule::Agrees { .. })), "{text}: {rule:?}");
             assert!(KNOWN.contains(text), "{text} belongs to the known names");
         }
         assert_eq!(rules.find(&name("x-ms-client-principal-name")), Some(Rule::EasyAuth));
