@@ -11,7 +11,12 @@ use crate::scan;
 
 /// Writes a member with a comma behind it; what is not UTF-8 becomes U+FFFD.
 pub(super) fn string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    let is_strange = |byte| !matches!(byte, b' '..=b'~') || byte == b'"' || byte == b'\\';
+    let is_strange = |byte| {
+        u8::from(byte < b' ')
+            | u8::from(byte > b'~')
+            | u8::from(byte == b'"')
+            | u8::from(byte == b'\\')
+    };
     if !scan::any(value, is_strange) {
         return raw(out, name, value);
     }

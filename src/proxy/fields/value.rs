@@ -57,13 +57,16 @@ impl Value {
 
 /// The text of a value; nothing if it is not visible ASCII with spaces and tabs.
 pub fn text(value: &[u8]) -> Option<&str> {
-    let is_strange = |byte| !matches!(byte, b'\t' | b' '..=b'~');
+    let is_strange =
+        |byte| u8::from(byte != b'\t') & (u8::from(byte < b' ') | u8::from(byte > b'~'));
     if scan::any(value, is_strange) { None } else { std::str::from_utf8(value).ok() }
 }
 
 /// Whether bytes hold a control character other than a tab.
 pub(in crate::proxy) fn has_control(bytes: &[u8]) -> bool {
-    scan::any(bytes, |byte| byte.is_ascii_control() && byte != b'\t')
+    let is_control =
+        |byte| u8::from(byte < b' ') & u8::from(byte != b'\t') | u8::from(byte == 0x7f);
+    scan::any(bytes, is_control)
 }
 
 impl PartialEq<str> for Value {
