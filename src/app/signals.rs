@@ -3,15 +3,13 @@
 //! Owns: which signal asks for what.
 //! Must not know: what is done then.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
 
-use super::Error;
+use super::{Error, runtime};
 
 /// The signals that forebay obeys.
 #[derive(Debug)]
@@ -32,17 +30,15 @@ impl Signals {
     ///
     /// [`Error::System`] when the system gives no handler.
     pub fn catch(has_children: bool) -> Result<Self, Error> {
-        Self::try_catch(has_children).map_err(no_handler)
-    }
-
-    fn try_catch(has_children: bool) -> io::Result<Self> {
         // Handlers are set within a runtime, and are received in any.
-        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let runtime = runtime()?;
         let _within = runtime.enter();
+        let catch =
+            |kind| signal(kind).map_err(|source| Error::System { what: "signal handler", source });
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: if has_children { Some(signal(SignalKind::hangup())?) } else { None },
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            hang_up: has_children.then(|| catch(SignalKind::hangup())).transpose()?,
         })
     }
 
@@ -57,8 +53,7 @@ impl Signals {
         &mut self,
         work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
     ) -> Result<Option<T>, Error> {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(no_handler)?;
-        runtime.block_on(async {
+        runtime()?.block_on(async {
             let is_given_up = Arc::new(AtomicBool::new(false));
             let flag = Arc::clone(&is_given_up);
             let mut working = spawn_blocking(move || work(&flag));
@@ -69,7 +64,7 @@ impl Signals {
                     working.await.map(|_| None)
                 }
             };
-            result.map_err(|why| no_handler(why.into()))
+            result.map_err(|why| Error::System { what: "thread", source: why.into() })
         })
     }
 
@@ -100,10 +95,6 @@ impl Signals {
     pub(super) async fn stop(&mut self) {
         while self.next().await != Order::Stop {}
     }
-}
-
-fn no_handler(source: io::Error) -> Error {
-    Error::System { what: "signal handler", source }
 }
 
 /// What a signal asks for.
